@@ -1,0 +1,329 @@
+//! The table itself. One entry a figure, in the order of the documented JSON, then the bridge's own.
+
+use super::{Figure, FigureId, JsonField, JsonUnit, Kind, Section};
+
+const fn field(name: &'static str, unit: JsonUnit) -> JsonField {
+    JsonField { name, series: None, unit }
+}
+
+const fn series(name: &'static str) -> JsonField {
+    JsonField { name, series: Some(name), unit: JsonUnit::Same }
+}
+
+/// What most entries share, so that an entry says only what is its own.
+const fn figure(id: FigureId, name: &'static str, kind: Kind, unit: &'static str, help: &'static str) -> Figure {
+    Figure { id, name, kind, unit, section: None, attributes: &[], json: &[], daily: false, help }
+}
+
+const RUNTIME: Option<Section> = Some(Section::Runtime);
+const STORE: Option<Section> = Some(Section::Store);
+const STAGING: Option<Section> = Some(Section::Staging);
+
+use FigureId as Id;
+use Kind::{Counter, Gauge, Histogram};
+
+/// Every figure, in the order of the documented JSON; the bridge's own figures follow.
+pub const FIGURES: &[Figure] = &[
+    Figure {
+        section: RUNTIME,
+        json: &[field("goroutines", JsonUnit::Same)],
+        ..figure(
+            Id::RuntimeGoroutines,
+            "linkit.runtime.goroutines",
+            Gauge,
+            "{goroutine}",
+            "Active concurrent tasks: goroutines of a Go program, live tasks of this process, threads of another.",
+        )
+    },
+    Figure {
+        section: RUNTIME,
+        json: &[field("cpu_count", JsonUnit::Same)],
+        ..figure(Id::RuntimeCpus, "linkit.runtime.cpus", Gauge, "{cpu}", "Logical CPUs available to the backend.")
+    },
+    Figure {
+        section: RUNTIME,
+        json: &[field("alloc_mb", JsonUnit::Megabytes)],
+        ..figure(
+            Id::RuntimeHeapAllocated,
+            "linkit.runtime.heap.allocated",
+            Gauge,
+            "By",
+            "Heap memory allocated at the moment.",
+        )
+    },
+    Figure {
+        section: RUNTIME,
+        json: &[field("total_alloc_mb", JsonUnit::Megabytes)],
+        ..figure(
+            Id::RuntimeMemoryAllocated,
+            "linkit.runtime.memory.allocated",
+            Counter,
+            "By",
+            "Memory ever allocated, freed memory included.",
+        )
+    },
+    Figure {
+        section: RUNTIME,
+        json: &[field("sys_mb", JsonUnit::Megabytes)],
+        ..figure(
+            Id::RuntimeMemorySys,
+            "linkit.runtime.memory.sys",
+            Gauge,
+            "By",
+            "Memory obtained from the operating system.",
+        )
+    },
+    Figure {
+        section: RUNTIME,
+        json: &[field("num_gc", JsonUnit::Same)],
+        ..figure(
+            Id::RuntimeGcCycles,
+            "linkit.runtime.gc.cycles",
+            Counter,
+            "{gc_cycle}",
+            "Completed garbage collection cycles.",
+        )
+    },
+    Figure {
+        section: RUNTIME,
+        json: &[field("gc_pause_ns", JsonUnit::Nanoseconds)],
+        ..figure(
+            Id::RuntimeGcLastPause,
+            "linkit.runtime.gc.last_pause",
+            Gauge,
+            "s",
+            "Duration of the last garbage collection pause.",
+        )
+    },
+    Figure {
+        section: STORE,
+        attributes: &["collection"],
+        json: &[series("products"), series("branches"), series("skus"), series("orders"), series("customers")],
+        ..figure(Id::StoreRecords, "linkit.store.records", Gauge, "{record}", "Records in a collection of the store.")
+    },
+    Figure {
+        section: STORE,
+        attributes: &["collection", "method"],
+        ..figure(
+            Id::StoreCountMethod,
+            "linkit.store.count.method",
+            Gauge,
+            "",
+            "How the records of a collection were counted: 1 for the method in use, exact or estimate.",
+        )
+    },
+    Figure {
+        section: STORE,
+        attributes: &["collection"],
+        ..figure(
+            Id::StoreCountLastExact,
+            "linkit.store.count.last_exact_timestamp",
+            Gauge,
+            "s",
+            "Unix time of the last exact count of a collection.",
+        )
+    },
+    Figure {
+        section: STAGING,
+        attributes: &["state"],
+        json: &[series("pending"), series("processing")],
+        ..figure(Id::StagingItems, "linkit.staging.items", Gauge, "{item}", "Items in the pipeline by state.")
+    },
+    Figure {
+        section: STAGING,
+        json: &[field("completed_today", JsonUnit::Same)],
+        daily: true,
+        ..figure(
+            Id::StagingCompletedToday,
+            "linkit.staging.completed_today",
+            Gauge,
+            "{item}",
+            "Items completed since 00:00 UTC; starts again from 0 each day.",
+        )
+    },
+    Figure {
+        section: STAGING,
+        ..figure(
+            Id::StagingCompleted,
+            "linkit.staging.completed",
+            Counter,
+            "{item}",
+            "Items completed, going on across midnight; use this one for rates.",
+        )
+    },
+    Figure {
+        attributes: &["collector", "source"],
+        ..figure(
+            Id::CollectorUp,
+            "linkit.bridge.collector.up",
+            Gauge,
+            "",
+            "Whether the collector's last attempt to read its source succeeded: 1 or 0.",
+        )
+    },
+    Figure {
+        attributes: &["collector", "source"],
+        ..figure(
+            Id::CollectorLastSuccess,
+            "linkit.bridge.collector.last_success_timestamp",
+            Gauge,
+            "s",
+            "Unix time of the collector's last successful reading of its source.",
+        )
+    },
+    Figure {
+        attributes: &["collector", "source"],
+        ..figure(
+            Id::CollectorDuration,
+            "linkit.bridge.collector.duration",
+            Histogram,
+            "s",
+            "Time the collector's attempts took.",
+        )
+    },
+    Figure {
+        attributes: &["class", "collector", "source"],
+        ..figure(
+            Id::CollectorErrors,
+            "linkit.bridge.collector.errors",
+            Counter,
+            "{error}",
+            "Failed attempts of the collector by class of error.",
+        )
+    },
+    Figure {
+        attributes: &["collector", "source"],
+        ..figure(
+            Id::CollectorStaleness,
+            "linkit.bridge.collector.staleness",
+            Gauge,
+            "",
+            "Age of the collector's figures: 0 fresh, 1 stale, 2 expired, 3 never read.",
+        )
+    },
+    Figure {
+        attributes: &["version"],
+        ..figure(Id::BuildInfo, "linkit.bridge.build_info", Gauge, "", "The running bridge's version; always 1.")
+    },
+    figure(
+        Id::ConfigHash,
+        "linkit.bridge.config.hash",
+        Gauge,
+        "",
+        "The first 48 bits of the SHA-256 of the configuration in force, as a number.",
+    ),
+    figure(
+        Id::ConfigLastReloadSuccessful,
+        "linkit.bridge.config.last_reload_successful",
+        Gauge,
+        "",
+        "Whether the last load of the configuration succeeded: 1 or 0.",
+    ),
+    figure(
+        Id::ConfigLastReloadTimestamp,
+        "linkit.bridge.config.last_reload_timestamp",
+        Gauge,
+        "s",
+        "Unix time of the last successful load of the configuration.",
+    ),
+    Figure {
+        attributes: &["format", "output"],
+        ..figure(
+            Id::OutputRenders,
+            "linkit.bridge.output.renders",
+            Counter,
+            "{render}",
+            "Renderings of a snapshot; answers served from a ready rendering are not counted.",
+        )
+    },
+    Figure {
+        attributes: &["format", "output"],
+        ..figure(
+            Id::OutputBytes,
+            "linkit.bridge.output.bytes",
+            Counter,
+            "By",
+            "Bytes rendered, before any content encoding.",
+        )
+    },
+    Figure {
+        attributes: &["endpoint"],
+        ..figure(
+            Id::PushQueuedBatches,
+            "linkit.bridge.push.queued_batches",
+            Gauge,
+            "{batch}",
+            "Batches accepted and waiting for delivery.",
+        )
+    },
+    Figure {
+        attributes: &["endpoint"],
+        ..figure(
+            Id::PushQueuedBytes,
+            "linkit.bridge.push.queued_bytes",
+            Gauge,
+            "By",
+            "Bytes of the batches waiting for delivery.",
+        )
+    },
+    Figure {
+        attributes: &["endpoint"],
+        ..figure(
+            Id::PushOldestTimestamp,
+            "linkit.bridge.push.oldest_timestamp",
+            Gauge,
+            "s",
+            "Unix time at which the oldest waiting batch was accepted; absent when none waits.",
+        )
+    },
+    Figure {
+        attributes: &["endpoint"],
+        ..figure(
+            Id::PushDelivered,
+            "linkit.bridge.push.delivered",
+            Counter,
+            "{batch}",
+            "Batches the endpoint has accepted.",
+        )
+    },
+    Figure {
+        attributes: &["endpoint", "reason"],
+        ..figure(
+            Id::PushDropped,
+            "linkit.bridge.push.dropped",
+            Counter,
+            "{batch}",
+            "Accepted batches that were given up, by reason.",
+        )
+    },
+    Figure {
+        attributes: &["endpoint", "outcome"],
+        ..figure(
+            Id::PushAttempts,
+            "linkit.bridge.push.attempts",
+            Counter,
+            "{attempt}",
+            "Attempts to deliver a batch, by outcome.",
+        )
+    },
+    Figure {
+        attributes: &["endpoint"],
+        ..figure(
+            Id::PushLastSuccess,
+            "linkit.bridge.push.last_success_timestamp",
+            Gauge,
+            "s",
+            "Unix time of the last delivery.",
+        )
+    },
+    Figure {
+        attributes: &["code", "method", "route"],
+        ..figure(
+            Id::HttpRequestDuration,
+            "linkit.bridge.http.request.duration",
+            Histogram,
+            "s",
+            "Time to answer HTTP requests, by route template.",
+        )
+    },
+];

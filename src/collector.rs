@@ -1,0 +1,147 @@
+//! Collectors: each reads one source and hands over readings.
+//!
+//! A collector knows its source and the catalogue; it knows no registry, no output, and when it runs is not its
+//! business. The next source is one file in `collector/` (its config, a pure `parse`, a thin `collect`) and one line
+//! in [`config::build`].
+
+pub mod completed;
+pub mod config;
+pub mod self_runtime;
+pub mod sqlite;
+pub mod telemetry_json;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::catalog::Section;
+use crate::clock::Clock;
+use crate::reading::Readings;
+
+/// The future of one attempt; dropping it cancels the attempt at the source.
+pub type Attempt<'a> = Pin<Box<dyn Future<Output = Outcome> + Send + 'a>>;
+
+/// What reads one source.
+pub trait Collector: Send + 'static {
+    /// The kind of source, as in the config: the `source` attribute of the bridge's own figures.
+    fn source(&self) -> &'static str;
+
+    /// The sections it reads.
+    fn sections(&self) -> &[Section];
+
+    /// Reads the source once. Never called twice at the same time; dropped when its deadline passes.
+    fn collect<'a>(&'a mut self, clock: &'a Arc<dyn Clock>) -> Attempt<'a>;
+}
+
+/// A collector with the times it runs at.
+pub struct Plan {
+    /// What runs.
+    pub collector: Box<dyn Collector>,
+    /// Time from one attempt to the next.
+    pub interval: Duration,
+    /// Time after which an attempt is cancelled.
+    pub timeout: Duration,
+    /// Longest wait after repeated errors.
+    pub max_backoff: Duration,
+}
+
+/// What one attempt brought: units that were read, and the errors of those that were not.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// Units read whole.
+    pub readings: Vec<Readings>,
+    /// Units that failed.
+    pub errors: Vec<(Section, CollectError)>,
+}
+
+impl Outcome {
+    /// An attempt that failed for each of `sections`.
+    #[must_use]
+    pub fn failed(sections: &[Section], error: &CollectError) -> Self {
+        Self { readings: Vec::new(), errors: sections.iter().map(|section| (*section, error.clone())).collect() }
+    }
+}
+
+/// Why a source could not be read. The message names the thing, the cause and the remedy, and holds no secret.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct CollectError {
+    /// The kind of trouble: the `class` attribute of `linkit.bridge.collector.errors`.
+    pub class: ErrorClass,
+    /// What happened.
+    pub message: String,
+}
+
+impl CollectError {
+    /// An error of `class`.
+    #[must_use]
+    pub fn new(class: ErrorClass, message: impl Into<String>) -> Self {
+        Self { class, message: message.into() }
+    }
+}
+
+/// The kinds of trouble a source can give: a closed set, so that it can be an attribute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ErrorClass {
+    /// Nothing answers: refused, unresolved, no route, TLS failed, connection lost.
+    Unreachable,
+    /// No answer within the deadline.
+    Timeout,
+    /// The source refused the key or the permission.
+    Unauthorized,
+    /// The source answered with a redirect, which is never followed.
+    Redirect,
+    /// The source answered with another status than success.
+    Status,
+    /// The answer is larger than allowed.
+    Oversized,
+    /// The answer is not in its format at all.
+    Syntax,
+    /// A value of the wrong type: text, fraction, null.
+    Type,
+    /// A value that is not there.
+    Missing,
+    /// A value that cannot be: negative, or above 2^63 − 1.
+    Range,
+    /// The file, table or column does not exist.
+    NotFound,
+    /// The owner of the database is not running, so it is not opened.
+    Stopped,
+    /// The database is locked.
+    Locked,
+    /// The database is damaged.
+    Damaged,
+    /// An exact count took longer than its budget.
+    Budget,
+    /// The collector panicked.
+    Panic,
+    /// Anything else.
+    Other,
+}
+
+impl ErrorClass {
+    /// The class's name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::Timeout => "timeout",
+            Self::Unauthorized => "unauthorized",
+            Self::Redirect => "redirect",
+            Self::Status => "status",
+            Self::Oversized => "oversized",
+            Self::Syntax => "syntax",
+            Self::Type => "type",
+            Self::Missing => "missing",
+            Self::Range => "range",
+            Self::NotFound => "not_found",
+            Self::Stopped => "stopped",
+            Self::Locked => "locked",
+            Self::Damaged => "damaged",
+            Self::Budget => "budget",
+            Self::Panic => "panic",
+            Self::Other => "other",
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! linkit-bridge turns a Linkit backend's telemetry into what operators use: Prometheus by pull, OpenTelemetry by
+//! push, and the documented JSON, all from one registry.
+//!
+//! The data goes one way, in the order of this list; `ARCHITECTURE.md` has the map and the invariants.
+
+pub mod catalog;
+pub mod clock;
+pub mod reading;
+
+pub mod collector;
+pub mod http_client;
+
+pub mod registry;
+pub mod scheduler;
+
+pub mod delivery;
+pub mod output;
+pub mod server;
+
+pub mod app;
+pub mod cli;
+pub mod config;
+pub mod demo;
+pub mod logging;

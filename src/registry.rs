@@ -1,0 +1,297 @@
+//! The registry: OpenTelemetry instruments built from the catalogue, the latest readings behind them, and one reader.
+//!
+//! Readings come in by [`Registry::publish`] and [`Registry::report`]; [`Registry::current`] collects the instruments
+//! through the one reader into an immutable [`Snapshot`], which every output renders. A snapshot is shared until
+//! something is published, it is a second old, or the UTC day or an age changes: what outputs show at one instant is
+//! always the same. The registry knows no source and no output.
+//!
+//! Why one reader: with two, the observations of one appear in the other (opentelemetry_sdk 0.33).
+
+mod frame;
+mod instruments;
+mod snapshot;
+
+pub use snapshot::{CollectorStatus, Family, Histogram, Number, Point, PointValue, SectionStatus, Snapshot};
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
+
+use opentelemetry::KeyValue;
+use opentelemetry_sdk::metrics::SdkMeterProvider;
+
+use crate::catalog::{FigureId, Section, json_fields};
+use crate::clock::{Clock, Moment};
+use crate::reading::{Age, Ages, Reading, Readings, counter_start};
+use frame::{Frame, Held};
+use instruments::Instruments;
+
+/// How long a snapshot is shared while nothing is published: the bridge's own figures are at most this old.
+const SNAPSHOT_AGE_MAX: Duration = Duration::from_secs(1);
+
+/// Figures that are read at each collection instead of being published: the bridge's own.
+type Live = Box<dyn Fn(Moment) -> Vec<Reading> + Send + Sync>;
+
+/// The registry; a value, not a global, so that one process can hold many.
+pub struct Registry {
+    clock: Arc<dyn Clock>,
+    ages: Ages,
+    resource: Vec<(String, String)>,
+    instruments: Instruments,
+    state: Mutex<State>,
+    live: Mutex<Vec<Live>>,
+    /// Rises with everything published, so that a snapshot knows whether it is the latest.
+    generation: AtomicU64,
+    latest: RwLock<Option<Latest>>,
+    gathering: Mutex<u64>,
+}
+
+#[derive(Default)]
+struct State {
+    held: Held,
+    collectors: Vec<Collected>,
+}
+
+struct Collected {
+    status: CollectorStatus,
+    errors: BTreeMap<&'static str, u64>,
+}
+
+#[derive(Clone)]
+struct Latest {
+    generation: u64,
+    snapshot: Arc<Snapshot>,
+}
+
+/// What the scheduler reports of one attempt for one section.
+#[derive(Debug)]
+pub struct AttemptReport<'a> {
+    /// The section.
+    pub section: Section,
+    /// How long the attempt took.
+    pub took: Duration,
+    /// The classes and messages of what went wrong; empty after a success.
+    pub errors: &'a [(&'static str, String)],
+}
+
+impl Registry {
+    /// A registry without readings; `resource` are the attributes of the thing it speaks for.
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>, ages: Ages, mut resource: Vec<(String, String)>) -> Self {
+        resource.sort();
+        Self {
+            instruments: Instruments::new(&resource),
+            clock,
+            ages,
+            resource,
+            state: Mutex::default(),
+            live: Mutex::default(),
+            generation: AtomicU64::new(0),
+            latest: RwLock::new(None),
+            gathering: Mutex::new(0),
+        }
+    }
+
+    /// The meter provider, for the instruments of an embedding program: they appear on every output.
+    #[must_use]
+    pub const fn meter_provider(&self) -> &SdkMeterProvider {
+        self.instruments.provider()
+    }
+
+    /// Says that a collector of kind `source` reads `sections`.
+    pub fn attach(&self, source: &'static str, sections: &[Section]) {
+        let mut state = self.state();
+        for &section in sections {
+            let status = CollectorStatus {
+                section,
+                source,
+                attempts: 0,
+                up: None,
+                last_success: None,
+                last_error: None,
+                age: Age::Never,
+            };
+            state.collectors.push(Collected { status, errors: BTreeMap::new() });
+        }
+        state.collectors.sort_by_key(|collector| collector.status.section);
+        drop(state);
+        self.changed();
+    }
+
+    /// Takes in units as they were read, each replacing its last; a counter's start follows from what was held.
+    pub fn publish(&self, units: Vec<Readings>) {
+        let mut state = self.state();
+        for mut unit in units {
+            let key = (unit.section, std::mem::take(&mut unit.unit));
+            let before = state.held.get(&key);
+            for reading in &mut unit.values {
+                let previous = before.and_then(|before| {
+                    before.values.iter().find(|held| held.same_series(reading)).map(|held| (held, before.taken))
+                });
+                reading.start = counter_start(previous, reading);
+            }
+            state.held.insert(key, unit);
+        }
+        drop(state);
+        self.changed();
+    }
+
+    /// Takes in how an attempt went; its time is now.
+    pub fn report(&self, report: &AttemptReport<'_>) {
+        let now = self.clock.now();
+        let mut state = self.state();
+        let Some(collector) = state.collectors.iter_mut().find(|held| held.status.section == report.section) else {
+            return;
+        };
+        let status = &mut collector.status;
+        status.attempts += 1;
+        status.up = Some(report.errors.is_empty());
+        status.last_error = report.errors.last().cloned();
+        if report.errors.is_empty() {
+            status.last_success = Some(now);
+        }
+        for (class, _) in report.errors {
+            *collector.errors.entry(class).or_default() += 1;
+        }
+        let attributes = [("collector", report.section.name()), ("source", status.source)];
+        drop(state);
+        self.record(FigureId::CollectorDuration, report.took, &attributes);
+        self.changed();
+    }
+
+    /// Records a duration of a histogram figure; `attributes` sorted by key.
+    pub fn record(&self, figure: FigureId, took: Duration, attributes: &[(&'static str, &str)]) {
+        let attributes: Vec<_> = attributes.iter().map(|(key, value)| KeyValue::new(*key, (*value).to_owned())).collect();
+        self.instruments.record(figure, took.as_secs_f64(), &attributes);
+    }
+
+    /// Adds figures that are read at each collection. `read` must be quick and must not call the registry.
+    pub fn add_live(&self, read: impl Fn(Moment) -> Vec<Reading> + Send + Sync + 'static) {
+        lock(&self.live).push(Box::new(read));
+        self.changed();
+    }
+
+    /// The snapshot of this instant, collected anew only if the last one no longer says the truth.
+    #[must_use]
+    pub fn current(&self) -> Arc<Snapshot> {
+        if let Some(snapshot) = self.ready() {
+            return snapshot;
+        }
+        let mut version = lock(&self.gathering);
+        if let Some(snapshot) = self.ready() {
+            return snapshot;
+        }
+        *version += 1;
+        let generation = self.generation.load(Ordering::Acquire);
+        let snapshot = Arc::new(self.gather(*version));
+        let latest = Latest { generation, snapshot: Arc::clone(&snapshot) };
+        *self.latest.write().unwrap_or_else(PoisonError::into_inner) = Some(latest);
+        snapshot
+    }
+
+    fn ready(&self) -> Option<Arc<Snapshot>> {
+        let latest = self.latest.read().unwrap_or_else(PoisonError::into_inner).clone()?;
+        let now = self.clock.now();
+        let at = latest.snapshot.at;
+        let is_latest = latest.generation == self.generation.load(Ordering::Acquire);
+        let is_true = now.since(at) < SNAPSHOT_AGE_MAX && now.wall.day() == at.wall.day();
+        (is_latest && is_true).then_some(latest.snapshot)
+    }
+
+    fn gather(&self, version: u64) -> Snapshot {
+        let now = self.clock.now();
+        let state = self.state();
+        let mut frame = Frame::new();
+        for unit in state.held.values() {
+            frame.add_unit(unit, now, self.ages);
+        }
+        let sections = Section::ALL.map(|section| self.section_status(&state, section, now));
+        let collectors: Vec<_> = state
+            .collectors
+            .iter()
+            .map(|held| CollectorStatus { age: sections[held.status.section as usize].age, ..held.status.clone() })
+            .collect();
+        for (status, held) in collectors.iter().zip(&state.collectors) {
+            add_collector_figures(&mut frame, status, &held.errors, now);
+        }
+        let source_version = state.held.values().find_map(|unit| unit.version.clone());
+        drop(state);
+        for read in lock(&self.live).iter() {
+            for reading in read(now) {
+                frame.add(reading, now.wall);
+            }
+        }
+        frame.sort();
+        let frame = Arc::new(frame);
+        let metrics = self.instruments.collect(&frame).unwrap_or_else(|error| {
+            tracing::error!(%error, "failed to collect the instruments; a callback of an embedding program may have panicked");
+            Default::default()
+        });
+        let families = instruments::families(&metrics, &frame);
+        let resource = self.resource.clone();
+        Snapshot { version, at: now, resource, families, sections, collectors, source_version, metrics }
+    }
+
+    fn section_status(&self, state: &State, section: Section, now: Moment) -> SectionStatus {
+        let has_source = state.collectors.iter().any(|held| held.status.section == section);
+        let mut status =
+            SectionStatus { section, has_source, age: Age::Fresh, measured: None, absent: vec![], missing: vec![] };
+        for (figure, field) in json_fields(section) {
+            let is_it = |reading: &&Reading| {
+                reading.figure == figure.id
+                    && field.series.is_none_or(|series| reading.attributes.iter().any(|(_, value)| value == series))
+            };
+            let units = state.held.range((section, String::new())..).take_while(|((held, _), _)| *held == section);
+            let found = units.into_iter().find_map(|(_, unit)| unit.values.iter().find(is_it).map(|it| (it, unit.taken)));
+            let Some((reading, taken)) = found else {
+                status.missing.push(field.name);
+                continue;
+            };
+            if reading.value.is_none() {
+                status.absent.push(field.name);
+            }
+            status.age = status.age.max(Age::of(now.since(taken), self.ages));
+            status.measured = Some(status.measured.map_or(taken, |oldest| if taken.mono < oldest.mono { taken } else { oldest }));
+        }
+        if !status.missing.is_empty() {
+            (status.age, status.measured) = (Age::Never, None);
+        }
+        status
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
+    fn changed(&self) {
+        self.generation.fetch_add(1, Ordering::Release);
+    }
+}
+
+/// The bridge's own figures about one collector.
+fn add_collector_figures(
+    frame: &mut Frame,
+    status: &CollectorStatus,
+    errors: &BTreeMap<&'static str, u64>,
+    now: Moment,
+) {
+    let attributes = vec![("collector", status.section.name().to_owned()), ("source", status.source.to_owned())];
+    let mut add = |figure, value| {
+        frame.add(Reading { attributes: attributes.clone(), ..Reading::of(figure, value) }, now.wall);
+    };
+    add(FigureId::CollectorUp, u64::from(status.up == Some(true)));
+    add(FigureId::CollectorStaleness, status.age.as_figure());
+    if let Some(success) = status.last_success {
+        add(FigureId::CollectorLastSuccess, success.wall.0);
+    }
+    for (class, count) in errors {
+        let mut attributes = attributes.clone();
+        attributes.insert(0, ("class", (*class).to_owned()));
+        frame.add(Reading { attributes, ..Reading::of(FigureId::CollectorErrors, *count) }, now.wall);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

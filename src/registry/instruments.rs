@@ -1,0 +1,241 @@
+//! The SDK's side: instruments built from the catalogue, the one reader, and from its data to families.
+
+use std::borrow::Cow;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use opentelemetry::metrics::{Histogram as SdkHistogram, Meter, MeterProvider};
+use opentelemetry::{InstrumentationScope, KeyValue};
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::metrics::data::{AggregatedMetrics, Metric, MetricData, ResourceMetrics};
+use opentelemetry_sdk::metrics::reader::MetricReader;
+use opentelemetry_sdk::metrics::{Instrument, InstrumentKind, ManualReader, Pipeline, SdkMeterProvider, Stream, Temporality};
+use opentelemetry_sdk::resource::{Resource, TelemetryResourceDetector};
+
+use super::frame::{Frame, FrameCell};
+use super::snapshot::{Family, Histogram, Number, Point, PointValue};
+use crate::catalog::{FIGURES, Figure, FigureId, Kind};
+
+/// Series a figure may have before the SDK folds the rest into one overflow series; each place costs memory at once.
+const SERIES_MAX: usize = 128;
+
+/// Buckets of the bridge's own durations: from a skipped poll of SQLite to the longest deadline.
+const DURATION_BOUNDS_S: [f64; 14] =
+    [0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
+
+/// A [`ManualReader`] that the provider and the registry share: the SDK offers no other way to read on demand.
+#[derive(Clone, Debug)]
+struct SharedReader(Arc<ManualReader>);
+
+impl MetricReader for SharedReader {
+    fn register_pipeline(&self, pipeline: Weak<Pipeline>) {
+        self.0.register_pipeline(pipeline);
+    }
+
+    fn collect(&self, metrics: &mut ResourceMetrics) -> OTelSdkResult {
+        self.0.collect(metrics)
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        self.0.force_flush()
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.0.shutdown_with_timeout(timeout)
+    }
+
+    fn temporality(&self, kind: InstrumentKind) -> Temporality {
+        self.0.temporality(kind)
+    }
+}
+
+/// The provider with an instrument for each figure.
+pub(super) struct Instruments {
+    reader: SharedReader,
+    provider: SdkMeterProvider,
+    histograms: Vec<(FigureId, SdkHistogram<f64>)>,
+    cell: FrameCell,
+}
+
+impl Instruments {
+    pub(super) fn new(resource: &[(String, String)]) -> Self {
+        let reader = SharedReader(Arc::new(ManualReader::builder().with_temporality(Temporality::Cumulative).build()));
+        let attributes = resource.iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone()));
+        let resource = Resource::builder_empty()
+            .with_detector(Box::new(TelemetryResourceDetector))
+            .with_attributes(attributes)
+            .build();
+        let provider = SdkMeterProvider::builder()
+            .with_reader(reader.clone())
+            .with_resource(resource)
+            .with_view(limit_series)
+            .build();
+        let scope =
+            InstrumentationScope::builder(env!("CARGO_PKG_NAME")).with_version(env!("CARGO_PKG_VERSION")).build();
+        let meter = provider.meter_with_scope(scope);
+        let cell = FrameCell::new();
+        let histograms = FIGURES.iter().filter_map(|figure| build(&meter, figure, &cell)).collect();
+        Self { reader, provider, histograms, cell }
+    }
+
+    pub(super) const fn provider(&self) -> &SdkMeterProvider {
+        &self.provider
+    }
+
+    /// Records a duration; `attributes` sorted by key.
+    pub(super) fn record(&self, figure: FigureId, seconds: f64, attributes: &[KeyValue]) {
+        if let Some((_, histogram)) = self.histograms.iter().find(|(id, _)| *id == figure) {
+            histogram.record(seconds, attributes);
+        }
+    }
+
+    /// Collects all instruments, the catalogue's from `frame`.
+    pub(super) fn collect(&self, frame: &Arc<Frame>) -> Result<ResourceMetrics, String> {
+        self.cell.set(Arc::clone(frame));
+        let mut metrics = ResourceMetrics::default();
+        self.reader.collect(&mut metrics).map_err(|error| error.to_string())?;
+        Ok(metrics)
+    }
+}
+
+/// The cardinality each of our instruments needs; other instruments keep the SDK's default.
+fn limit_series(instrument: &Instrument) -> Option<Stream> {
+    let figure = FIGURES.iter().find(|figure| figure.name == instrument.name())?;
+    let limit = if figure.attributes.is_empty() { 1 } else { SERIES_MAX };
+    Stream::builder().with_cardinality_limit(limit).build().ok()
+}
+
+/// Builds the instrument of a figure; histograms are recorded into, all others observe the frame.
+fn build(meter: &Meter, figure: &'static Figure, cell: &FrameCell) -> Option<(FigureId, SdkHistogram<f64>)> {
+    macro_rules! observe {
+        ($builder:ident, $convert:expr) => {{
+            let (cell, id) = (cell.clone(), figure.id);
+            meter
+                .$builder(figure.name)
+                .with_unit(figure.unit)
+                .with_description(figure.help)
+                .with_callback(move |observer| {
+                    for series in cell.get().series(id) {
+                        observer.observe($convert(series.value), &series.key_values);
+                    }
+                })
+                .build();
+        }};
+    }
+    match (figure.kind, figure.is_seconds()) {
+        (Kind::Gauge, false) => observe!(u64_observable_gauge, |value| value),
+        (Kind::Gauge, true) => observe!(f64_observable_gauge, to_seconds),
+        (Kind::Counter, false) => observe!(u64_observable_counter, |value| value),
+        (Kind::Counter, true) => observe!(f64_observable_counter, to_seconds),
+        (Kind::Histogram, _) => {
+            let histogram = meter
+                .f64_histogram(figure.name)
+                .with_unit(figure.unit)
+                .with_description(figure.help)
+                .with_boundaries(DURATION_BOUNDS_S.to_vec())
+                .build();
+            return Some((figure.id, histogram));
+        }
+    }
+    None
+}
+
+/// Nanoseconds as seconds: the nearest float, so that whole nanoseconds below 2^53 come back by rounding.
+#[expect(clippy::cast_precision_loss, reason = "an instrument in seconds is a float")]
+pub(super) fn to_seconds(nanoseconds: u64) -> f64 {
+    nanoseconds as f64 / 1e9
+}
+
+/// From the SDK's data to families sorted by name, each series with the start and time of its reading.
+pub(super) fn families(metrics: &ResourceMetrics, frame: &Frame) -> Vec<Family> {
+    let mut families: Vec<Family> = metrics
+        .scope_metrics()
+        .flat_map(|scope| scope.metrics())
+        .filter_map(family)
+        .filter(|family| !family.points.is_empty())
+        .collect();
+    families.sort_by(|a, b| a.name.cmp(&b.name));
+    families.dedup_by(|next, kept| next.name == kept.name);
+    for family in &mut families {
+        family.points.sort_by(|a, b| a.attributes.cmp(&b.attributes));
+        let Some(figure) = FIGURES.iter().find(|figure| figure.name == family.name) else { continue };
+        for point in &mut family.points {
+            if let Some(series) = frame.find(figure.id, &point.attributes) {
+                point.start = series.start.map(|start| start.0).filter(|_| figure.kind == Kind::Counter);
+                point.time = series.time.0;
+            }
+        }
+    }
+    families
+}
+
+fn family(metric: &Metric) -> Option<Family> {
+    let (kind, points) = match metric.data() {
+        AggregatedMetrics::U64(data) => points(data, |value| Number::Int(value.into())),
+        AggregatedMetrics::I64(data) => points(data, |value| Number::Int(value.into())),
+        AggregatedMetrics::F64(data) => points(data, Number::Float),
+    }?;
+    let (name, unit, help) = (metric.name().to_owned(), metric.unit().to_owned(), metric.description().to_owned());
+    Some(Family { name, unit, help, kind, points })
+}
+
+/// The series of one instrument. Exponential histograms have no place in the text formats and are left to OTLP.
+fn points<T: Copy>(data: &MetricData<T>, number: impl Fn(T) -> Number) -> Option<(Kind, Vec<Point>)> {
+    match data {
+        MetricData::Gauge(gauge) => {
+            let time = unix_ns(gauge.time());
+            let points = gauge.data_points().map(|point| Point {
+                attributes: attributes(point.attributes()),
+                start: None,
+                time,
+                value: PointValue::Number(number(point.value())),
+            });
+            Some((Kind::Gauge, points.collect()))
+        }
+        MetricData::Sum(sum) => {
+            let (start, time) = (unix_ns(sum.start_time()), unix_ns(sum.time()));
+            let points = sum.data_points().map(|point| Point {
+                attributes: attributes(point.attributes()),
+                start: sum.is_monotonic().then_some(start),
+                time,
+                value: PointValue::Number(number(point.value())),
+            });
+            Some((if sum.is_monotonic() { Kind::Counter } else { Kind::Gauge }, points.collect()))
+        }
+        MetricData::Histogram(histogram) => {
+            let (start, time) = (unix_ns(histogram.start_time()), unix_ns(histogram.time()));
+            let points = histogram.data_points().map(|point| Point {
+                attributes: attributes(point.attributes()),
+                start: Some(start),
+                time,
+                value: PointValue::Histogram(Histogram {
+                    bounds: point.bounds().collect(),
+                    counts: point.bucket_counts().collect(),
+                    sum: to_float(number(point.sum())),
+                    count: point.count(),
+                }),
+            });
+            Some((Kind::Histogram, points.collect()))
+        }
+        MetricData::ExponentialHistogram(_) => None,
+    }
+}
+
+fn attributes<'a>(pairs: impl Iterator<Item = &'a KeyValue>) -> Vec<(String, String)> {
+    let text = |pair: &KeyValue| (pair.key.as_str().to_owned(), Cow::into_owned(pair.value.as_str()));
+    let mut pairs: Vec<_> = pairs.map(text).collect();
+    pairs.sort();
+    pairs
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a histogram's sum is a float on every output")]
+const fn to_float(number: Number) -> f64 {
+    match number {
+        Number::Int(int) => int as f64,
+        Number::Float(float) => float,
+    }
+}
+
+fn unix_ns(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,151 @@
+//! The snapshot: one collection of the registry, immutable, everything an output needs.
+
+use opentelemetry_sdk::metrics::data::ResourceMetrics;
+
+use crate::catalog::{FigureId, Kind, Section};
+use crate::clock::Moment;
+use crate::reading::Age;
+
+/// One collection of the registry.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// Rises with each collection; renderings are cached by it.
+    pub version: u64,
+    /// When it was collected; also freezes what "today" is.
+    pub at: Moment,
+    /// The resource's attributes, sorted by key.
+    pub resource: Vec<(String, String)>,
+    /// The instruments' data, sorted by name; figures without a shown reading are not in it.
+    pub families: Vec<Family>,
+    /// The state of each section, in the document's order.
+    pub sections: [SectionStatus; 3],
+    /// The state of each collector and section it reads, in the document's order.
+    pub collectors: Vec<CollectorStatus>,
+    /// The version the source of some section states of itself.
+    pub source_version: Option<String>,
+    /// The same collection in the SDK's form, for its own exporters.
+    pub metrics: ResourceMetrics,
+}
+
+impl Snapshot {
+    /// The state of a section.
+    #[must_use]
+    pub fn section(&self, section: Section) -> &SectionStatus {
+        &self.sections[section as usize]
+    }
+
+    /// The family of an instrument by its OpenTelemetry name.
+    #[must_use]
+    pub fn family(&self, name: &str) -> Option<&Family> {
+        self.families.binary_search_by(|family| family.name.as_str().cmp(name)).ok().map(|at| &self.families[at])
+    }
+
+    /// The value of one series of a figure; `series` is the value of its one attribute.
+    #[must_use]
+    pub fn value(&self, figure: FigureId, series: Option<&str>) -> Option<Number> {
+        let family = self.family(figure.figure().name)?;
+        let point = family.points.iter().find(|point| match series {
+            None => point.attributes.is_empty(),
+            Some(series) => point.attributes.first().is_some_and(|(_, value)| value == series),
+        })?;
+        match &point.value {
+            PointValue::Number(number) => Some(*number),
+            PointValue::Histogram(_) => None,
+        }
+    }
+}
+
+/// The data of one instrument.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Family {
+    /// The instrument's OpenTelemetry name.
+    pub name: String,
+    /// Its unit in UCUM.
+    pub unit: String,
+    /// Its description.
+    pub help: String,
+    /// Gauge (non-monotonic sums included), counter or histogram.
+    pub kind: Kind,
+    /// Its series, sorted by attributes.
+    pub points: Vec<Point>,
+}
+
+/// One series.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Point {
+    /// Attributes, sorted by key.
+    pub attributes: Vec<(String, String)>,
+    /// Since when a counter or histogram counts, in Unix nanoseconds; `None` for gauges and where it is not known.
+    pub start: Option<u64>,
+    /// When the value was read, in Unix nanoseconds.
+    pub time: u64,
+    /// The value.
+    pub value: PointValue,
+}
+
+/// A series' value.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PointValue {
+    /// Of gauges and counters.
+    Number(Number),
+    /// Of histograms.
+    Histogram(Histogram),
+}
+
+/// A number, exact.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Number {
+    /// An integer; wide enough for every unsigned and signed one of the SDK.
+    Int(i128),
+    /// A float.
+    Float(f64),
+}
+
+/// A distribution in explicit buckets.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Histogram {
+    /// Upper bounds, rising, without +Inf.
+    pub bounds: Vec<f64>,
+    /// Counts of each bucket, not cumulative; one more than bounds.
+    pub counts: Vec<u64>,
+    /// Sum of the values.
+    pub sum: f64,
+    /// Number of the values.
+    pub count: u64,
+}
+
+/// The state of a section of the JSON, judged over the figures the document names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SectionStatus {
+    /// The section.
+    pub section: Section,
+    /// Whether a collector is configured for it.
+    pub has_source: bool,
+    /// The worst age of its documented figures.
+    pub age: Age,
+    /// The oldest time of reading of its documented figures; `None` while one was never read.
+    pub measured: Option<Moment>,
+    /// Documented fields that its source cannot know, such as `gc_pause_ns`.
+    pub absent: Vec<&'static str>,
+    /// Documented fields that have no reading.
+    pub missing: Vec<&'static str>,
+}
+
+/// The state of a collector for one section it reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CollectorStatus {
+    /// The section.
+    pub section: Section,
+    /// The kind of source.
+    pub source: &'static str,
+    /// Finished attempts.
+    pub attempts: u64,
+    /// Whether the last attempt succeeded; `None` before the first.
+    pub up: Option<bool>,
+    /// When an attempt last succeeded.
+    pub last_success: Option<Moment>,
+    /// The last error's class and message; `None` after a success.
+    pub last_error: Option<(&'static str, String)>,
+    /// The age of the section's figures.
+    pub age: Age,
+}
