@@ -1,0 +1,27 @@
+# linkit-bridge in a small image: built with the whole toolchain, run without it.
+#
+#   docker build -t linkit-bridge .
+#   docker run --rm -p 127.0.0.1:9464:9464 linkit-bridge demo --web.listen-address=0.0.0.0:9464
+#
+# The address is given because the default, 127.0.0.1, is the container's own loopback.
+
+# Debian's full image: jemalloc and SQLite are compiled from C, which needs cc and make.
+FROM rust:1.95-bookworm AS build
+WORKDIR /src
+COPY . .
+# The caches outlive the build, the binary does not stay in them.
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/src/target \
+    cargo build --release --locked --bin linkit-bridge \
+    && install -D -m 0755 target/release/linkit-bridge /out/linkit-bridge
+
+# The same Debian, so the same C library; its bash is what the health check asks with.
+FROM debian:bookworm-slim
+LABEL org.opencontainers.image.title="linkit-bridge" \
+      org.opencontainers.image.licenses="Apache-2.0"
+# The certificate authorities, for sources and endpoints behind https.
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
+COPY --from=build /out/linkit-bridge /usr/local/bin/linkit-bridge
+USER 65532:65532
+EXPOSE 9464
+ENTRYPOINT ["/usr/local/bin/linkit-bridge"]
