@@ -1,1 +1,232 @@
-//! stub
+//! The app: builds everything in order from a config, runs it, and stops it in order with a deadline.
+//!
+//! The one place where sources, registry, outputs, delivery and server meet; each of them knows none of the others.
+
+mod figures;
+mod push;
+
+use std::future::Future;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use prometheus::process_collector::ProcessCollector;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use crate::catalog::Section;
+use crate::clock::Clock;
+use crate::collector::{self, Plan};
+use crate::config::{ApiKeyConfig, Config, Env, Otel};
+use crate::http_client::HttpClient;
+use crate::output::telemetry_json::JsonConfig;
+use crate::registry::Registry;
+use crate::scheduler;
+use crate::secret;
+use crate::server::{self, ApiKey, Server, ServerConfig, ServerInfo};
+use push::Push;
+
+/// Where the server listens if nothing is set: the host and port of the OpenTelemetry specification for this exporter.
+const LISTEN: &str = "127.0.0.1:9464";
+
+/// Longest time the requests under way get at the stop.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// A bridge that is built and not yet running.
+pub struct App {
+    registry: Arc<Registry>,
+    clock: Arc<dyn Clock>,
+    plans: Vec<Plan>,
+    push: Option<Push>,
+    server: Server,
+    listen: Vec<SocketAddr>,
+}
+
+/// The sockets a bridge listens on.
+pub struct Listeners(Vec<TcpListener>);
+
+impl Listeners {
+    /// Their addresses, with the ports the system chose.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.0.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+    }
+}
+
+impl App {
+    /// Builds a bridge.
+    ///
+    /// # Errors
+    /// When the config does not make one: a source lacks its path, a key's file cannot be read, an address is none.
+    pub fn new(config: &Config, env: Env<'_>, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
+        let otel = Otel::read(env);
+        let listen = listen_addresses(config)?;
+        let resource = resource(config, &otel, &listen);
+        let registry = Arc::new(Registry::new(Arc::clone(&clock), config.ages(), &resource));
+        figures::add(&registry, config.hash, clock.now());
+        let http = HttpClient::new();
+        let sections = [config.runtime.as_ref(), config.store.as_ref(), config.staging.as_ref()];
+        let plans = collector::config::build(sections, config.megabyte(), &http)?;
+        let push = Push::new(config.otlp.as_ref(), &otel, &registry, &http, &clock)?;
+        let server = server(config, &listen, &resource, &registry, &clock)?;
+        Ok(Self { registry, clock, plans, push, server, listen })
+    }
+
+    /// The registry, for the instruments of an embedding program.
+    #[must_use]
+    pub const fn registry(&self) -> &Arc<Registry> {
+        &self.registry
+    }
+
+    /// What it reads and where it sends, in one line.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let sections = |plan: &Plan| plan.collector.sections().iter().map(|section| section.name()).collect::<Vec<_>>();
+        let describe = |plan: &Plan| {
+            format!("{} from {} every {:?}", sections(plan).join(", "), plan.collector.source(), plan.interval)
+        };
+        let sources: Vec<_> = self.plans.iter().map(describe).collect();
+        let sources = if sources.is_empty() { "no source".to_owned() } else { sources.join("; ") };
+        let push = self.push.as_ref().map_or_else(|| "no push".to_owned(), Push::summary);
+        format!("{sources}; {push}")
+    }
+
+    /// Takes the configured addresses.
+    ///
+    /// # Errors
+    /// When one cannot be had, most often because another program has it.
+    pub fn bind(&self) -> anyhow::Result<Listeners> {
+        Ok(Listeners(server::bind(&self.listen)?))
+    }
+
+    /// Runs until `stop`, then stops in order: no more readings, one last push, requests under way; within ten seconds.
+    pub async fn run(self, listeners: Listeners, stop: impl Future<Output = ()>) {
+        self.say_what_runs(&listeners);
+        let mut collectors = JoinSet::new();
+        for plan in self.plans {
+            collectors.spawn(scheduler::run(plan, Arc::clone(&self.registry), Arc::clone(&self.clock)));
+        }
+        let (stopping, stopped) = tokio::sync::watch::channel(false);
+        let until_stop = || {
+            let mut stopped = stopped.clone();
+            async move {
+                // An error means that the sender is gone, which is a stop too.
+                let _ = stopped.wait_for(|stopped| *stopped).await;
+            }
+        };
+        let served = tokio::spawn(self.server.serve(listeners.0, until_stop(), GRACE));
+        let pushed = self.push.map(|push| tokio::spawn(push.run(Arc::clone(&self.registry), until_stop())));
+        stop.await;
+        stopping.send_replace(true);
+        collectors.shutdown().await;
+        if let Some(pushed) = pushed {
+            let _ = pushed.await;
+        }
+        let _ = served.await;
+        tracing::info!("stopped");
+    }
+
+    fn say_what_runs(&self, listeners: &Listeners) {
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting linkit-bridge");
+        for plan in &self.plans {
+            let sections: Vec<_> = plan.collector.sections().iter().map(|section| section.name()).collect();
+            let (source, interval) = (plan.collector.source(), plan.interval);
+            tracing::info!(sections = sections.join(","), source, ?interval, "reading");
+        }
+        let is_read = |section| self.plans.iter().any(|plan| plan.collector.sections().contains(&section));
+        for section in Section::ALL.into_iter().filter(|section| !is_read(*section)) {
+            tracing::warn!(
+                section = section.name(),
+                "no source is configured: its figures are absent, and the JSON answers 503"
+            );
+        }
+        if let Some(push) = &self.push {
+            tracing::info!(push = push.summary(), "pushing");
+        }
+        for address in listeners.addresses() {
+            tracing::info!(%address, "listening");
+        }
+    }
+}
+
+fn listen_addresses(config: &Config) -> anyhow::Result<Vec<SocketAddr>> {
+    let default = [LISTEN.to_owned()];
+    let listen = config.web.listen.as_deref().unwrap_or(&default);
+    let mut addresses = Vec::new();
+    for text in listen {
+        // The Go exporters' way to say "all interfaces"; an IPv6 socket takes IPv4 as well.
+        let text = if text.starts_with(':') { format!("[::]{text}") } else { text.clone() };
+        let found = text.to_socket_addrs().with_context(|| format!("listen address {text}: write it as HOST:PORT"))?;
+        addresses.push(found.into_iter().next().ok_or_else(|| anyhow!("listen address {text} has no address"))?);
+    }
+    anyhow::ensure!(!addresses.is_empty(), "web.listen is empty; name an address, such as {LISTEN}");
+    Ok(addresses)
+}
+
+/// The attributes of the service the figures are of. What the config leaves out comes from the `OTEL_*` variables.
+fn resource(config: &Config, otel: &Otel, listen: &[SocketAddr]) -> Vec<(String, String)> {
+    let service = &config.service;
+    let mut resource = otel.resource.clone();
+    let mut set = |key: &str, value: &Option<String>| {
+        if let Some(value) = value {
+            resource.retain(|(held, _)| held != key);
+            resource.push((key.to_owned(), value.clone()));
+        }
+    };
+    set("service.name", &service.name);
+    set("service.version", &service.version);
+    set("deployment.environment.name", &service.environment);
+    set("service.instance.id", &service.instance);
+    let mut fill = |key: &str, value: String| {
+        if !resource.iter().any(|(held, _)| held == key) {
+            resource.push((key.to_owned(), value));
+        }
+    };
+    fill("service.name", "linkit".to_owned());
+    // As a scrape would label it, so that both ways lead to the same instance; a random id would be a new one each start.
+    let host = sysinfo::System::host_name().unwrap_or_else(|_| "localhost".to_owned());
+    fill("service.instance.id", format!("{host}:{}", listen.first().map_or(0, SocketAddr::port)));
+    resource
+}
+
+fn server(
+    config: &Config,
+    listen: &[SocketAddr],
+    resource: &[(String, String)],
+    registry: &Arc<Registry>,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<Server> {
+    let default = ServerConfig::default();
+    let keys = config.web.api_keys.iter().flatten().map(api_key).collect::<anyhow::Result<Vec<_>>>()?;
+    if keys.is_empty() {
+        tracing::warn!("no API key is configured: the JSON refuses all; set web.api_keys or LINKIT_BRIDGE_API_KEY");
+    }
+    let server_config = ServerConfig {
+        listen: listen.to_vec(),
+        telemetry_path: config.web.telemetry_path.clone().unwrap_or(default.telemetry_path),
+        keys,
+        json: JsonConfig { version: config.service.version.clone(), megabyte: config.megabyte() },
+    };
+    let of = |key: &str| resource.iter().find(|(held, _)| held == key).map(|(_, value)| value.clone());
+    let info = ServerInfo {
+        service: of("service.name").unwrap_or_default(),
+        version: config.service.version.clone().unwrap_or_else(|| env!("CARGO_PKG_VERSION").to_owned()),
+        environment: config.service.environment.clone().unwrap_or_else(|| "production".to_owned()),
+        clock: Arc::clone(clock),
+    };
+    let joined = prometheus::Registry::new();
+    joined.register(Box::new(ProcessCollector::for_self())).context("failed to add the process figures")?;
+    Ok(Server::new(server_config, Arc::clone(registry), joined, info)?)
+}
+
+fn api_key(config: &ApiKeyConfig) -> anyhow::Result<ApiKey> {
+    let named = |problem: String| anyhow!("web.api_keys, key {:?}: {problem}", config.name);
+    let secret = secret::from_twins("key", config.key.as_ref(), config.key_file.as_deref()).map_err(named)?;
+    match (secret, &config.sha256) {
+        (Some(secret), None) => Ok(ApiKey::from_secret(&config.name, &secret)),
+        (None, Some(hex)) => Ok(ApiKey::from_sha256_hex(&config.name, hex)?),
+        (Some(_), Some(_)) => Err(named("key and sha256 are both set; keep one of them".to_owned())),
+        (None, None) => Err(named("nothing is set; give key, key_file or sha256".to_owned())),
+    }
+}

@@ -102,6 +102,13 @@ impl Figure {
         self.unit == "s"
     }
 
+    /// Its description as an instrument: the help, and for what is read off a source that it is not read at the scrape.
+    #[must_use]
+    pub fn description(&self) -> String {
+        let read = if self.section.is_some() { " Read at an interval, not at the scrape." } else { "" };
+        format!("{}{read}", self.help)
+    }
+
     /// The name on the scrape page, derived from name, unit and kind.
     #[must_use]
     pub fn prometheus_name(&self) -> String {
@@ -227,11 +234,7 @@ mod tests {
             assert!(names.insert(figure.name), "{} twice", figure.name);
             assert!(pages.insert(figure.prometheus_name()), "{} collides on the page", figure.name);
             assert!(figure.name.starts_with("linkit."), "{}", figure.name);
-            assert!(
-                figure.name.chars().all(|c| c.is_ascii_lowercase() || c == '.' || c == '_'),
-                "{}",
-                figure.name
-            );
+            assert!(figure.name.chars().all(|c| c.is_ascii_lowercase() || c == '.' || c == '_'), "{}", figure.name);
         }
     }
 
@@ -245,7 +248,8 @@ mod tests {
 
     #[test]
     fn page_names_keep_the_rules_of_promlint() {
-        const ABBREVIATED: [&str; 14] = ["s", "ms", "us", "ns", "sec", "b", "kb", "mb", "gb", "tb", "pb", "m", "h", "d"];
+        const ABBREVIATED: [&str; 14] =
+            ["s", "ms", "us", "ns", "sec", "b", "kb", "mb", "gb", "tb", "pb", "m", "h", "d"];
         for figure in FIGURES {
             let name = figure.prometheus_name();
             assert_eq!(name.ends_with("_total"), figure.kind == Kind::Counter, "{name}");

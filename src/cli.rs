@@ -1,1 +1,174 @@
-//! stub
+//! The command line: arguments → config → app → exit code. Flags are named by the custom of Prometheus exporters.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::app::App;
+use crate::clock::SystemClock;
+use crate::config::{Config, Env};
+use crate::demo::{self, DemoArgs};
+use crate::logging::{self, Format, Level};
+
+/// Failed start: an address is taken, a thing it needs is not to be had.
+const EXIT_START: u8 = 1;
+/// Bad usage or configuration.
+const EXIT_USAGE: u8 = 2;
+
+/// Bridges a Linkit backend's telemetry to Prometheus, OpenTelemetry and its documented JSON.
+#[derive(Debug, Parser)]
+#[command(name = "linkit-bridge", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    flags: Flags,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Reads the configured sources and serves their figures; the default.
+    Serve,
+    /// Shows the bridge at work on a simulated shop; needs no config and no backend.
+    Demo(DemoArgs),
+}
+
+#[derive(Debug, Args)]
+struct Flags {
+    /// The configuration file (YAML); variables and defaults serve without one.
+    #[arg(long = "config.file", value_name = "FILE", global = true)]
+    config_file: Option<PathBuf>,
+    /// Checks the configuration and exits: 0 if it is good, 2 if not.
+    #[arg(long = "config.check", global = true)]
+    config_check: bool,
+    /// An address to listen on, such as 127.0.0.1:9464 or :9464; repeatable.
+    #[arg(long = "web.listen-address", value_name = "ADDRESS", global = true)]
+    listen: Vec<String>,
+    /// The path of the scrape page [default: /metrics].
+    #[arg(long = "web.telemetry-path", value_name = "PATH", global = true)]
+    telemetry_path: Option<String>,
+    /// What is worth a log line.
+    #[arg(long = "log.level", value_name = "LEVEL", value_enum, default_value = "info", global = true)]
+    log_level: Level,
+    /// How a log line looks.
+    #[arg(long = "log.format", value_name = "FORMAT", value_enum, default_value = "logfmt", global = true)]
+    log_format: Format,
+}
+
+/// Runs the program to its end.
+pub fn run(args: impl Iterator<Item = OsString>, env: Env<'_>) -> ExitCode {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no errors; clap prints each where it belongs.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { EXIT_USAGE } else { 0 });
+        }
+    };
+    logging::start(cli.flags.log_level, cli.flags.log_format);
+    let config = match load(&cli.flags, env) {
+        Ok(config) => config,
+        Err(problem) => return fail(EXIT_USAGE, &problem),
+    };
+    let demo = match cli.command {
+        Some(Command::Demo(args)) => Some(args),
+        Some(Command::Serve) | None => None,
+    };
+    if cli.flags.config_check {
+        return match App::new(&config, env, Arc::new(SystemClock::new())) {
+            Ok(app) => {
+                say(&format!("the configuration is good: {}", app.summary()));
+                ExitCode::SUCCESS
+            }
+            Err(problem) => fail(EXIT_USAGE, &problem),
+        };
+    }
+    let runtime = match runtime() {
+        Ok(runtime) => runtime,
+        Err(problem) => return fail(EXIT_START, &problem),
+    };
+    let code = runtime.block_on(serve(config, demo, env));
+    // A query of SQLite that would not be interrupted must not hold up the exit.
+    runtime.shutdown_timeout(std::time::Duration::from_millis(500));
+    code
+}
+
+fn load(flags: &Flags, env: Env<'_>) -> anyhow::Result<Config> {
+    let file = flags.config_file.clone().or_else(|| env("LINKIT_BRIDGE_CONFIG_FILE").map(PathBuf::from));
+    let mut config = Config::load(file.as_deref(), env)?;
+    if !flags.listen.is_empty() {
+        config.web.listen = Some(flags.listen.clone());
+    }
+    if let Some(path) = &flags.telemetry_path {
+        config.web.telemetry_path = Some(path.clone());
+    }
+    config.check("command line")?;
+    Ok(config)
+}
+
+/// Two workers do for thousands of figures; more would only hold memory.
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(16)
+        .enable_all()
+        .build()
+        .context("failed to start the runtime; raise the limit of threads or files")
+}
+
+async fn serve(config: Config, demo: Option<DemoArgs>, env: Env<'_>) -> ExitCode {
+    let stop = match stop_signal() {
+        Ok(stop) => stop,
+        Err(problem) => return fail(EXIT_START, &problem),
+    };
+    let clock = Arc::new(SystemClock::new());
+    let (config, shop) = match demo {
+        None => (config, None),
+        Some(args) => match demo::prepare(config, &args, &*clock) {
+            Ok((config, shop)) => (config, Some(shop)),
+            Err(problem) => return fail(EXIT_START, &problem),
+        },
+    };
+    let app = match App::new(&config, env, Arc::clone(&clock) as _) {
+        Ok(app) => app,
+        Err(problem) => return fail(EXIT_USAGE, &problem),
+    };
+    let listeners = match app.bind() {
+        Ok(listeners) => listeners,
+        Err(problem) => return fail(EXIT_START, &problem),
+    };
+    if let Some(shop) = shop {
+        say(&shop.welcome(listeners.addresses().first()));
+        tokio::spawn(shop.run(clock));
+    }
+    app.run(listeners, stop).await;
+    ExitCode::SUCCESS
+}
+
+/// Ends on SIGTERM or SIGINT.
+fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
+    let mut terminate = signal(SignalKind::terminate()).context("failed to listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("failed to listen for SIGINT")?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => tracing::info!(signal = "SIGTERM", "stopping"),
+            _ = interrupt.recv() => tracing::info!(signal = "SIGINT", "stopping"),
+        }
+    })
+}
+
+#[expect(clippy::print_stdout, reason = "what the user asked for goes to stdout")]
+fn say(text: &str) {
+    println!("{text}");
+}
+
+#[expect(clippy::print_stderr, reason = "the last word of a failed start, in one line, whatever the log format")]
+fn fail(code: u8, problem: &anyhow::Error) -> ExitCode {
+    eprintln!("linkit-bridge: {problem:#}");
+    ExitCode::from(code)
+}

@@ -30,6 +30,11 @@ pub trait Collector: Send + 'static {
     /// The sections it reads.
     fn sections(&self) -> &[Section];
 
+    /// The classes of errors it can give; their counters begin at 0, so that the first error of a class shows.
+    fn error_classes(&self) -> &'static [ErrorClass] {
+        ErrorClass::ALL
+    }
+
     /// Reads the source once. Never called twice at the same time; dropped when its deadline passes.
     fn collect<'a>(&'a mut self, clock: &'a Arc<dyn Clock>) -> Attempt<'a>;
 }
@@ -81,67 +86,58 @@ impl CollectError {
     }
 }
 
-/// The kinds of trouble a source can give: a closed set, so that it can be an attribute.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum ErrorClass {
-    /// Nothing answers: refused, unresolved, no route, TLS failed, connection lost.
-    Unreachable,
-    /// No answer within the deadline.
-    Timeout,
-    /// The source refused the key or the permission.
-    Unauthorized,
-    /// The source answered with a redirect, which is never followed.
-    Redirect,
-    /// The source answered with another status than success.
-    Status,
-    /// The answer is larger than allowed.
-    Oversized,
-    /// The answer is not in its format at all.
-    Syntax,
-    /// A value of the wrong type: text, fraction, null.
-    Type,
-    /// A value that is not there.
-    Missing,
-    /// A value that cannot be: negative, or above 2^63 − 1.
-    Range,
-    /// The file, table or column does not exist.
-    NotFound,
-    /// The owner of the database is not running, so it is not opened.
-    Stopped,
-    /// The database is locked.
-    Locked,
-    /// The database is damaged.
-    Damaged,
-    /// An exact count took longer than its budget.
-    Budget,
-    /// The collector panicked.
-    Panic,
-    /// Anything else.
-    Other,
+macro_rules! error_classes {
+    ($($(#[$doc:meta])* $class:ident = $name:literal,)*) => {
+        /// The kinds of trouble a source can give: a closed set, so that it can be an attribute.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum ErrorClass { $($(#[$doc])* $class,)* }
+
+        impl ErrorClass {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$class,)*];
+
+            /// The class's name.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$class => $name,)* }
+            }
+        }
+    };
 }
 
-impl ErrorClass {
-    /// The class's name.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Unreachable => "unreachable",
-            Self::Timeout => "timeout",
-            Self::Unauthorized => "unauthorized",
-            Self::Redirect => "redirect",
-            Self::Status => "status",
-            Self::Oversized => "oversized",
-            Self::Syntax => "syntax",
-            Self::Type => "type",
-            Self::Missing => "missing",
-            Self::Range => "range",
-            Self::NotFound => "not_found",
-            Self::Stopped => "stopped",
-            Self::Locked => "locked",
-            Self::Damaged => "damaged",
-            Self::Budget => "budget",
-            Self::Panic => "panic",
-            Self::Other => "other",
-        }
-    }
+error_classes! {
+    /// Nothing answers: refused, unresolved, no route, TLS failed, connection lost.
+    Unreachable = "unreachable",
+    /// No answer within the deadline.
+    Timeout = "timeout",
+    /// The source refused the key or the permission.
+    Unauthorized = "unauthorized",
+    /// The source answered with a redirect, which is never followed.
+    Redirect = "redirect",
+    /// The source answered with another status than success.
+    Status = "status",
+    /// The answer is larger than allowed.
+    Oversized = "oversized",
+    /// The answer is not in its format at all.
+    Syntax = "syntax",
+    /// A value of the wrong type: text, fraction, null.
+    Type = "type",
+    /// A value that is not there.
+    Missing = "missing",
+    /// A value that cannot be: negative, or above 2^63 − 1.
+    Range = "range",
+    /// The file, table or column does not exist.
+    NotFound = "not_found",
+    /// The owner of the database is not running, so it is not opened.
+    Stopped = "stopped",
+    /// The database is locked.
+    Locked = "locked",
+    /// The database is damaged.
+    Damaged = "damaged",
+    /// An exact count took longer than its budget.
+    Budget = "budget",
+    /// The collector panicked.
+    Panic = "panic",
+    /// Anything else.
+    Other = "other",
 }

@@ -1,1 +1,314 @@
-//! stub
+//! The configuration: composes what each module needs from a YAML file and the environment.
+//!
+//! Unknown keys are refused with their line and the nearest known key. A variable wins over the file. The environment
+//! is a parameter, read in `main` and nowhere else, but for the `OTEL_EXPORTER_OTLP_*` variables of the official
+//! exporter. The next setting is one field in its struct and one line in [`variables`].
+
+mod error;
+mod otel;
+mod variables;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use secrecy::SecretString;
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+use crate::collector::config::SectionConfig;
+use crate::reading::Ages;
+pub use error::ConfigError;
+pub use otel::Otel;
+pub use variables::VARIABLES;
+
+/// Reads a variable of the environment.
+pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// Everything operators set; what is left out has its default.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// What the figures are of.
+    pub service: ServiceConfig,
+    /// The server.
+    pub web: WebConfig,
+    /// Where the runtime figures come from.
+    pub runtime: Option<SectionConfig>,
+    /// Where the store figures come from.
+    pub store: Option<SectionConfig>,
+    /// Where the staging figures come from.
+    pub staging: Option<SectionConfig>,
+    /// Where figures are pushed to.
+    pub otlp: Option<OtlpSection>,
+    /// Age above which figures are said to be old; default 5m.
+    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::optional")]
+    pub stale_after: Option<Duration>,
+    /// Age above which figures are no longer shown; default 1h.
+    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::optional")]
+    pub expire_after: Option<Duration>,
+    /// What the JSON's MB are; default 1MiB.
+    pub megabyte: Option<ByteSize>,
+    /// The first 48 bits of the SHA-256 of what was loaded.
+    #[serde(skip)]
+    pub hash: u64,
+}
+
+/// The service the figures are of: its resource attributes.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServiceConfig {
+    /// `service.name`; default `linkit`.
+    pub name: Option<String>,
+    /// `service.version`, and the `version` of the JSON; default: what the source says of itself.
+    pub version: Option<String>,
+    /// `deployment.environment.name`, and the `environment` of the health answer.
+    pub environment: Option<String>,
+    /// `service.instance.id`; default: host name and port.
+    pub instance: Option<String>,
+}
+
+/// The server.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WebConfig {
+    /// Addresses to listen on; default `127.0.0.1:9464`.
+    pub listen: Option<Vec<String>>,
+    /// The path of the scrape page; default `/metrics`.
+    pub telemetry_path: Option<String>,
+    /// The keys for the JSON; without one it refuses all.
+    pub api_keys: Option<Vec<ApiKeyConfig>>,
+}
+
+/// A key for the JSON: in place, in a file, or as its SHA-256.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ApiKeyConfig {
+    /// Whose key it is, for logs.
+    pub name: String,
+    /// The key.
+    pub key: Option<SecretString>,
+    /// A file that holds the key.
+    pub key_file: Option<PathBuf>,
+    /// The key's SHA-256 in hexadecimal.
+    pub sha256: Option<String>,
+}
+
+/// Push to an OTLP receiver.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OtlpSection {
+    /// The endpoint's name in the bridge's own figures; default `default`.
+    pub name: Option<String>,
+    /// The receiver's base address; `/v1/metrics` is appended unless it is there.
+    pub endpoint: Option<String>,
+    /// The protocol; `http/protobuf` is the one there is.
+    pub protocol: Option<OtlpProtocol>,
+    /// `gzip` (default) or `none`.
+    pub compression: Option<OtlpCompression>,
+    /// Time from one push to the next; default 15s.
+    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::optional")]
+    pub interval: Option<Duration>,
+    /// Time one request may take; default 10s.
+    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::optional")]
+    pub timeout: Option<Duration>,
+    /// Headers of each request.
+    pub headers: Option<HashMap<String, SecretString>>,
+    /// The queue between exporter and network.
+    pub queue: Option<QueueSection>,
+}
+
+/// The bounds of the queue of batches that wait for delivery.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct QueueSection {
+    /// Most bytes that wait; default 64MiB.
+    pub max_bytes: Option<ByteSize>,
+    /// Longest wait; default 72h.
+    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::optional")]
+    pub max_age: Option<Duration>,
+}
+
+/// The OTLP protocols there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub enum OtlpProtocol {
+    /// Protobuf bodies over HTTP.
+    #[serde(rename = "http/protobuf")]
+    HttpProtobuf,
+}
+
+/// How OTLP bodies are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OtlpCompression {
+    /// gzip
+    Gzip,
+    /// As they are.
+    None,
+}
+
+impl Config {
+    /// Loads a config from a file, if one is named, and the environment.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is no YAML, or a key or value of it or of a variable is wrong.
+    pub fn load(file: Option<&Path>, env: Env<'_>) -> Result<Self, ConfigError> {
+        let text = match file {
+            Some(file) => std::fs::read_to_string(file)
+                .map_err(|error| ConfigError::Read { file: file.to_owned(), cause: error.to_string() })?,
+            None => String::new(),
+        };
+        let name = file.map_or_else(|| "config".to_owned(), |file| file.display().to_string());
+        Self::parse(&name, &text, env)
+    }
+
+    /// The same from a text; `name` stands in errors.
+    ///
+    /// # Errors
+    /// As [`Config::load`], but for reading the file.
+    pub fn parse(name: &str, text: &str, env: Env<'_>) -> Result<Self, ConfigError> {
+        let has_content = text.lines().any(|line| !line.trim().is_empty() && !line.trim_start().starts_with('#'));
+        let file = if has_content {
+            serde_saphyr::from_str(text).map_err(|error| ConfigError::of_file(name, &error))?
+        } else {
+            Self::default()
+        };
+        let (overlay, set) = variables::overlay(env)?;
+        let mut hash = Sha256::new().chain_update(text);
+        set.iter().for_each(|pair| hash.update(pair));
+        let digest = hash.finalize();
+        let hash = digest[..6].iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+        let config = Self { hash, ..file.overlaid(overlay) };
+        config.check(name)?;
+        Ok(config)
+    }
+
+    /// What no single value shows.
+    pub(crate) fn check(&self, name: &str) -> Result<(), ConfigError> {
+        let problem = |problem: &str| Err(ConfigError::Value { file: name.to_owned(), problem: problem.to_owned() });
+        let ages = self.ages();
+        if ages.stale_after > ages.expire_after {
+            return problem("stale_after is longer than expire_after; figures grow stale before they expire");
+        }
+        if self.megabyte().checked_ilog2().is_none() {
+            return problem("megabyte is 0; set 1MiB or 1MB");
+        }
+        let sections = [("runtime", &self.runtime), ("store", &self.store), ("staging", &self.staging)];
+        for (section, config) in sections.into_iter().filter_map(|(name, config)| Some((name, config.as_ref()?))) {
+            if config.interval.is_some_and(|interval| interval < Duration::from_millis(100)) {
+                return problem(&format!("{section}.interval is under 100ms; a source is read no oftener"));
+            }
+            if config.timeout.is_some_and(|timeout| timeout.is_zero()) {
+                return problem(&format!(
+                    "{section}.timeout is 0; set the longest time an attempt may take, such as 5s"
+                ));
+            }
+        }
+        if self
+            .otlp
+            .as_ref()
+            .and_then(|otlp| otlp.interval)
+            .is_some_and(|interval| interval < Duration::from_millis(100))
+        {
+            return problem("otlp.interval is under 100ms; push less often");
+        }
+        if self.web.telemetry_path.as_ref().is_some_and(|path| !path.starts_with('/') || path.contains(['{', '}', '*']))
+        {
+            return problem("web.telemetry_path must begin with / and be a plain path, such as /metrics");
+        }
+        Ok(())
+    }
+
+    /// How old figures may get.
+    #[must_use]
+    pub fn ages(&self) -> Ages {
+        let default = Ages::default();
+        Ages {
+            stale_after: self.stale_after.unwrap_or(default.stale_after),
+            expire_after: self.expire_after.unwrap_or(default.expire_after),
+        }
+    }
+
+    /// The bytes of the JSON's MB.
+    #[must_use]
+    pub fn megabyte(&self) -> u64 {
+        self.megabyte.unwrap_or(ByteSize::mib(1)).as_u64()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Config, String> {
+        Config::parse("bridge.yml", text, &|_| None).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_designs_shape_is_read() {
+        let config = parse(
+            "service: { name: linkit, version: \"1.0.0\", environment: production }\n\
+             web: { listen: [\"127.0.0.1:9464\"], api_keys: [ { name: ops, sha256: \"00\" } ] }\n\
+             runtime: { source: self, interval: 5s }\n\
+             store: { source: sqlite, path: /srv/data.db, interval: 1m30s }\n\
+             staging: { source: sqlite, path: /srv/data.db, states: { pending: p, processing: q, completed: c } }\n\
+             otlp: { endpoint: \"http://c:4318\", protocol: http/protobuf, headers: { a: b }, queue: { max_bytes: 1MiB } }\n\
+             stale_after: 250ms\n",
+        )
+        .unwrap();
+        assert_eq!(config.store.unwrap().interval, Some(Duration::from_secs(90)));
+        assert_eq!(config.otlp.unwrap().queue.unwrap().max_bytes, Some(ByteSize::mib(1)));
+        assert_eq!(config.stale_after, Some(Duration::from_millis(250)));
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_its_line_and_the_nearest_known_key() {
+        let error = parse("service:\n  name: x\nstore:\n  source: sqlite\n  intervall: 5s\n").unwrap_err();
+        assert_eq!(error, "bridge.yml:5: unknown key intervall; did you mean interval?");
+        let error = parse("wibble: 1\n").unwrap_err();
+        assert!(error.starts_with("bridge.yml:1: unknown key wibble; known are service, web,"), "{error}");
+    }
+
+    #[test]
+    fn bad_values_are_refused_with_their_line() {
+        for (text, part) in [
+            ("store:\n  source: mysqlite\n", "bridge.yml:2: unknown value mysqlite; did you mean sqlite?"),
+            ("stale_after: soon\n", "bridge.yml:1: "),
+            ("megabyte: much\n", "bridge.yml:1: "),
+            ("store: [\n", "bridge.yml:"),
+            ("stale_after: 2h\n", "stale_after is longer than expire_after"),
+            ("store: { source: sqlite, interval: 1ms }\n", "store.interval is under 100ms"),
+            ("megabyte: 0\n", "megabyte is 0"),
+            ("web: { telemetry_path: metrics }\n", "web.telemetry_path must begin with /"),
+        ] {
+            let error = parse(text).unwrap_err();
+            assert!(error.contains(part) && !error.contains('\n'), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_secret_never_stands_in_an_error() {
+        let error = parse("store:\n  source: telemetry_json\n  api_key: [hunter2]\n").unwrap_err();
+        assert!(!error.contains("hunter2"), "{error}");
+        let config = parse("store: { source: telemetry_json, api_key: hunter2 }\n").unwrap();
+        assert!(!format!("{config:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn a_variable_wins_over_the_file_and_alone_is_enough() {
+        let env = |name: &str| match name {
+            "LINKIT_BRIDGE_STORE_SOURCE" => Some("sqlite".to_owned()),
+            "LINKIT_BRIDGE_STORE_COLLECTIONS" => Some("products, orders".to_owned()),
+            "LINKIT_BRIDGE_STORE_INTERVAL" => Some("30s".to_owned()),
+            _ => None,
+        };
+        let config = Config::parse("c", "store: { source: telemetry_json, interval: 1s, path: /a }\n", &env).unwrap();
+        let store = config.store.unwrap();
+        assert_eq!((store.interval, store.path.is_some()), (Some(Duration::from_secs(30)), true));
+        assert_eq!(store.collections, Some(vec!["products".to_owned(), "orders".to_owned()]));
+        let env = |name: &str| (name == "LINKIT_BRIDGE_STALE_AFTER").then(|| "soon".to_owned());
+        let error = Config::parse("c", "", &env).unwrap_err().to_string();
+        assert!(error.starts_with("LINKIT_BRIDGE_STALE_AFTER: "), "{error}");
+    }
+}

@@ -1,1 +1,141 @@
-//! stub
+//! `linkit-bridge demo`: the bridge on a simulated shop, in an embedded SQLite of PocketBase's layout. Needs nothing,
+//! leaves nothing behind: the database lives in a private temporary directory that goes with the process.
+
+pub mod shop;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args;
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::clock::Clock;
+use crate::collector::config::{SectionConfig, SourceKind};
+use crate::config::{ApiKeyConfig, Config};
+use shop::Shop;
+
+/// The simulated shop moves this often.
+const BEAT: Duration = Duration::from_millis(500);
+/// The demo reads oftener than a bridge would, so that a watcher sees it live.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Arguments of `demo`.
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// The key for the JSON; left out, one is made and printed.
+    #[arg(long = "api-key", value_name = "KEY")]
+    api_key: Option<SecretString>,
+    /// The seed of the shop's life: the same seed, the same life.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+/// A shop that is ready to live, and what to tell the user of it.
+pub struct Demo {
+    shop: Shop,
+    _directory: TemporaryDirectory,
+    key: SecretString,
+    path: String,
+}
+
+/// Makes the shop, and the config of a bridge that reads it: sections left out of `config` get the shop as source.
+///
+/// # Errors
+/// When the shop's database cannot be made.
+pub fn prepare(mut config: Config, args: &DemoArgs, clock: &dyn Clock) -> anyhow::Result<(Config, Demo)> {
+    let directory = TemporaryDirectory::new()?;
+    let shop = Shop::create(&directory.0, clock, args.seed).context("failed to make the demo's shop")?;
+    let sqlite = || SectionConfig {
+        source: Some(SourceKind::Sqlite),
+        path: Some(shop.path().to_owned()),
+        interval: Some(INTERVAL),
+        ..SectionConfig::default()
+    };
+    let own = || SectionConfig {
+        source: Some(SourceKind::SelfRuntime),
+        interval: Some(INTERVAL),
+        ..SectionConfig::default()
+    };
+    config.runtime.get_or_insert_with(own);
+    config.store.get_or_insert_with(sqlite);
+    config.staging.get_or_insert_with(sqlite);
+    config.service.environment.get_or_insert_with(|| "demo".to_owned());
+    let key = args.api_key.clone().unwrap_or_else(new_key);
+    let demo_key = ApiKeyConfig { name: "demo".to_owned(), key: Some(key.clone()), ..ApiKeyConfig::default() };
+    config.web.api_keys.get_or_insert_default().push(demo_key);
+    let path = config.web.telemetry_path.clone().unwrap_or_else(|| "/metrics".to_owned());
+    Ok((config, Demo { shop, _directory: directory, key, path }))
+}
+
+impl Demo {
+    /// What to open and what to try.
+    #[must_use]
+    pub fn welcome(&self, address: Option<&SocketAddr>) -> String {
+        let address = address.map_or_else(|| "127.0.0.1:9464".to_owned(), reachable);
+        let (key, path) = (self.key.expose_secret(), &self.path);
+        format!(
+            "\nA simulated shop is open, and the bridge reads it. In a browser:\n\n  http://{address}/\n\n\
+             In a shell:\n\n  curl -H 'Authorization: {key}' http://{address}/api/v1/telemetry\n  \
+             curl http://{address}{path}\n\nCtrl-C ends it and leaves nothing behind.\n"
+        )
+    }
+
+    /// Lets the shop live until the future is dropped.
+    pub async fn run(mut self, clock: Arc<dyn Clock>) {
+        loop {
+            tokio::time::sleep(BEAT).await;
+            let now = clock.now().wall;
+            let moved = tokio::task::spawn_blocking(move || {
+                let result = self.shop.tick(now);
+                (self, result)
+            });
+            match moved.await {
+                Ok((demo, Ok(()))) => self = demo,
+                Ok((_, Err(error))) => return tracing::error!(%error, "the demo's shop stopped moving"),
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+/// The address to type into a browser: one that listens on all interfaces is reached by this host's own.
+fn reachable(address: &SocketAddr) -> String {
+    if address.ip().is_unspecified() { format!("127.0.0.1:{}", address.port()) } else { address.to_string() }
+}
+
+/// A random key of 128 bits.
+fn new_key() -> SecretString {
+    use std::hash::{BuildHasher, Hasher, RandomState};
+    // The standard library's only source of operating system randomness: two keyed hashes of nothing.
+    let half = || RandomState::new().build_hasher().finish();
+    SecretString::from(format!("{:016x}{:016x}", half(), half()))
+}
+
+/// A private directory that is removed with the value.
+struct TemporaryDirectory(PathBuf);
+
+impl TemporaryDirectory {
+    fn new() -> anyhow::Result<Self> {
+        use std::os::unix::fs::DirBuilderExt;
+        let name = format!("linkit-bridge-demo-{}-{:08x}", std::process::id(), fastrand::u32(..));
+        let path = std::env::temp_dir().join(name);
+        let result = std::fs::DirBuilder::new().mode(0o700).create(&path);
+        result.with_context(|| format!("failed to make {}; set TMPDIR to a writable directory", path.display()))?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for TemporaryDirectory {
+    fn drop(&mut self) {
+        remove(&self.0);
+    }
+}
+
+fn remove(directory: &Path) {
+    if let Err(error) = std::fs::remove_dir_all(directory) {
+        tracing::warn!(directory = %directory.display(), %error, "failed to remove the demo's directory");
+    }
+}

@@ -1,1 +1,204 @@
-//! stub
+//! The one outbound HTTP client of the bridge: HTTP/1.1, http and https, every step bounded.
+//!
+//! It follows no redirect, asks for no compression, reads no proxy variable and keeps no cookie, so a key goes to the
+//! host and port it was meant for and nowhere else. It knows no source and no protocol above HTTP; what an answer means
+//! is its caller's business.
+
+mod error;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use error::{HttpError, Step};
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::{Request, Response, Uri, header};
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body, Incoming};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::connect::{HttpConnector, capture_connection};
+use hyper_util::client::legacy::{Client, ResponseFuture};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::sync::OnceCell;
+use tokio::time::timeout;
+
+/// Longer than the usual poll intervals, so that a polled source sees one connection.
+const IDLE_MAX: Duration = Duration::from_secs(60);
+
+/// Enough for the one request in flight that each caller has.
+const IDLE_CONNECTIONS_MAX: usize = 2;
+
+/// How much one exchange may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Time for name, connection and TLS together.
+    pub connect: Duration,
+    /// Time for the whole exchange, to the last byte of the body.
+    pub total: Duration,
+    /// Largest body in bytes; of a larger one, the rest is not read.
+    pub body_bytes_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { connect: Duration::from_secs(2), total: Duration::from_secs(5), body_bytes_max: 8 << 20 }
+    }
+}
+
+type Secure = HttpsConnector<HttpConnector>;
+
+/// The client; clones share connections and TLS settings.
+#[derive(Clone)]
+pub struct HttpClient {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    plain: Client<HttpConnector, Full<Bytes>>,
+    /// Built at the first https address, so that a bridge without one reads no root certificates.
+    secure: OnceCell<Client<Secure, Full<Bytes>>>,
+}
+
+impl HttpClient {
+    /// A client without connections; it needs no runtime until it sends.
+    #[must_use]
+    pub fn new() -> Self {
+        let plain = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE_MAX)
+            .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
+            .build(connector());
+        Self { inner: Arc::new(Inner { plain, secure: OnceCell::new() }) }
+    }
+
+    /// Sends `request`, whose URI is absolute, and reads the whole answer. Any status is an answer, a redirect too.
+    ///
+    /// # Errors
+    /// Fails if the URI names no http or https host, if nothing answers in HTTP, or if a limit is passed.
+    pub async fn send(&self, request: Request<Bytes>, limits: &Limits) -> Result<Response<Bytes>, HttpError> {
+        let host = host_of(request.uri()).ok_or(HttpError::Url)?;
+        let mut request = request.map(Full::new);
+        // Nothing here decodes, and a compressed body could grow past the limit that is counted on the wire.
+        request.headers_mut().remove(header::ACCEPT_ENCODING);
+        let exchange = self.exchange(request, &host, limits);
+        match timeout(limits.total, exchange).await {
+            Ok(result) => result,
+            Err(_) => Err(HttpError::Timeout { host, step: Step::Answer, after: limits.total }),
+        }
+    }
+
+    async fn exchange(
+        &self,
+        request: Request<Full<Bytes>>,
+        host: &str,
+        limits: &Limits,
+    ) -> Result<Response<Bytes>, HttpError> {
+        let response = match self.head(request.clone(), host, limits).await {
+            // A server may close a kept connection in the very moment it is used again; RFC 9110 (9.2.2) lets a
+            // client repeat a safe request then, once. A kept connection is no longer there the second time.
+            Err(HttpError::Lost { .. }) if request.method().is_safe() => self.head(request, host, limits).await?,
+            other => other?,
+        };
+        let (parts, body) = response.into_parts();
+        Ok(Response::from_parts(parts, read(body, host, limits.body_bytes_max).await?))
+    }
+
+    /// Everything up to the head of the answer.
+    async fn head(
+        &self,
+        mut request: Request<Full<Bytes>>,
+        host: &str,
+        limits: &Limits,
+    ) -> Result<Response<Incoming>, HttpError> {
+        let mut connection = capture_connection(&mut request);
+        let mut answer = pin!(self.dispatch(request).await?);
+        let connected = timeout(limits.connect, async { drop(connection.wait_for_connection_metadata().await) });
+        let answer = tokio::select! {
+            biased;
+            answer = &mut answer => answer,
+            connected = connected => match connected {
+                Ok(()) => answer.await,
+                Err(_) => {
+                    let (host, after) = (host.to_owned(), limits.connect);
+                    return Err(HttpError::Timeout { host, step: Step::Connect, after });
+                }
+            },
+        };
+        answer.map_err(|error| HttpError::of_exchange(host, &error))
+    }
+
+    async fn dispatch(&self, request: Request<Full<Bytes>>) -> Result<ResponseFuture, HttpError> {
+        if request.uri().scheme() == Some(&http::uri::Scheme::HTTPS) {
+            let secure = self.inner.secure.get_or_try_init(secure).await?;
+            Ok(secure.request(request))
+        } else {
+            Ok(self.inner.plain.request(request))
+        }
+    }
+}
+
+impl Default for HttpClient {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// `host:port` of an absolute http or https URI: all of an address that may be shown.
+#[must_use]
+pub fn host_of(uri: &Uri) -> Option<String> {
+    let port = match uri.scheme_str()? {
+        "http" => 80,
+        "https" => 443,
+        _ => return None,
+    };
+    let host = uri.host().filter(|host| !host.is_empty())?;
+    Some(format!("{host}:{}", uri.port_u16().unwrap_or(port)))
+}
+
+fn connector() -> HttpConnector {
+    let mut connector = HttpConnector::new();
+    connector.enforce_http(false);
+    connector.set_nodelay(true);
+    connector
+}
+
+/// The client for https. The provider is named, because a process-wide default would be a global.
+async fn secure() -> Result<Client<Secure, Full<Bytes>>, HttpError> {
+    // The roots are files: reading them would hold up a worker.
+    let builder = tokio::task::spawn_blocking(|| {
+        HttpsConnectorBuilder::new().with_provider_and_native_roots(rustls::crypto::ring::default_provider())
+    });
+    let builder = match builder.await {
+        Ok(Ok(builder)) => builder,
+        Ok(Err(error)) => return Err(HttpError::Roots { cause: error::innermost(&error) }),
+        Err(error) => return Err(HttpError::Roots { cause: error::innermost(&error) }),
+    };
+    Ok(Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE_MAX)
+        .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
+        .build(builder.https_only().enable_http1().wrap_connector(connector())))
+}
+
+/// Reads a body up to `max` bytes; to give it up is to drop it, which closes the connection.
+async fn read(mut body: Incoming, host: &str, max: usize) -> Result<Bytes, HttpError> {
+    let oversized = || HttpError::Oversized { host: host.to_owned(), max };
+    if body.size_hint().lower() > max as u64 {
+        return Err(oversized());
+    }
+    let mut read = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| HttpError::of_body(host, &error))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if data.len() > max - read.len() {
+            return Err(oversized());
+        }
+        read.extend_from_slice(&data);
+    }
+    Ok(read.freeze())
+}

@@ -6,6 +6,7 @@
 pub mod catalog;
 pub mod clock;
 pub mod reading;
+pub mod secret;
 
 pub mod collector;
 pub mod http_client;

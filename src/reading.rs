@@ -178,7 +178,8 @@ mod tests {
     #[test]
     fn an_age_is_fresh_up_to_its_bound_and_stale_above() {
         let ages = Ages::default();
-        for (secs, age) in [(0, Age::Fresh), (300, Age::Fresh), (301, Age::Stale), (3600, Age::Stale), (3601, Age::Expired)]
+        for (secs, age) in
+            [(0, Age::Fresh), (300, Age::Fresh), (301, Age::Stale), (3600, Age::Stale), (3601, Age::Expired)]
         {
             assert_eq!(Age::of(Duration::from_secs(secs), ages), age);
         }

@@ -37,7 +37,8 @@ type Live = Box<dyn Fn(Moment) -> Vec<Reading> + Send + Sync>;
 pub struct Registry {
     clock: Arc<dyn Clock>,
     ages: Ages,
-    resource: Vec<(String, String)>,
+    /// Since when the bridge's own counters count.
+    started: Moment,
     instruments: Instruments,
     state: Mutex<State>,
     live: Mutex<Vec<Live>>,
@@ -78,13 +79,12 @@ pub struct AttemptReport<'a> {
 impl Registry {
     /// A registry without readings; `resource` are the attributes of the thing it speaks for.
     #[must_use]
-    pub fn new(clock: Arc<dyn Clock>, ages: Ages, mut resource: Vec<(String, String)>) -> Self {
-        resource.sort();
+    pub fn new(clock: Arc<dyn Clock>, ages: Ages, resource: &[(String, String)]) -> Self {
         Self {
-            instruments: Instruments::new(&resource),
+            instruments: Instruments::new(resource),
+            started: clock.now(),
             clock,
             ages,
-            resource,
             state: Mutex::default(),
             live: Mutex::default(),
             generation: AtomicU64::new(0),
@@ -100,7 +100,8 @@ impl Registry {
     }
 
     /// Says that a collector of kind `source` reads `sections`.
-    pub fn attach(&self, source: &'static str, sections: &[Section]) {
+    /// The counters of `classes` of errors begin at 0.
+    pub fn attach(&self, source: &'static str, sections: &[Section], classes: &[&'static str]) {
         let mut state = self.state();
         for &section in sections {
             let status = CollectorStatus {
@@ -112,7 +113,8 @@ impl Registry {
                 last_error: None,
                 age: Age::Never,
             };
-            state.collectors.push(Collected { status, errors: BTreeMap::new() });
+            let errors = classes.iter().map(|class| (*class, 0)).collect();
+            state.collectors.push(Collected { status, errors });
         }
         state.collectors.sort_by_key(|collector| collector.status.section);
         drop(state);
@@ -162,7 +164,8 @@ impl Registry {
 
     /// Records a duration of a histogram figure; `attributes` sorted by key.
     pub fn record(&self, figure: FigureId, took: Duration, attributes: &[(&'static str, &str)]) {
-        let attributes: Vec<_> = attributes.iter().map(|(key, value)| KeyValue::new(*key, (*value).to_owned())).collect();
+        let attributes: Vec<_> =
+            attributes.iter().map(|(key, value)| KeyValue::new(*key, (*value).to_owned())).collect();
         self.instruments.record(figure, took.as_secs_f64(), &attributes);
     }
 
@@ -213,13 +216,13 @@ impl Registry {
             .map(|held| CollectorStatus { age: sections[held.status.section as usize].age, ..held.status.clone() })
             .collect();
         for (status, held) in collectors.iter().zip(&state.collectors) {
-            add_collector_figures(&mut frame, status, &held.errors, now);
+            self.add_collector_figures(&mut frame, status, &held.errors, now);
         }
         let source_version = state.held.values().find_map(|unit| unit.version.clone());
         drop(state);
         for read in lock(&self.live).iter() {
             for reading in read(now) {
-                frame.add(reading, now.wall);
+                frame.add(reading.starting(self.started.wall), now.wall);
             }
         }
         frame.sort();
@@ -229,7 +232,7 @@ impl Registry {
             Default::default()
         });
         let families = instruments::families(&metrics, &frame);
-        let resource = self.resource.clone();
+        let resource = self.instruments.resource().to_vec();
         Snapshot { version, at: now, resource, families, sections, collectors, source_version, metrics }
     }
 
@@ -243,7 +246,8 @@ impl Registry {
                     && field.series.is_none_or(|series| reading.attributes.iter().any(|(_, value)| value == series))
             };
             let units = state.held.range((section, String::new())..).take_while(|((held, _), _)| *held == section);
-            let found = units.into_iter().find_map(|(_, unit)| unit.values.iter().find(is_it).map(|it| (it, unit.taken)));
+            let found =
+                units.into_iter().find_map(|(_, unit)| unit.values.iter().find(is_it).map(|it| (it, unit.taken)));
             let Some((reading, taken)) = found else {
                 status.missing.push(field.name);
                 continue;
@@ -252,12 +256,40 @@ impl Registry {
                 status.absent.push(field.name);
             }
             status.age = status.age.max(Age::of(now.since(taken), self.ages));
-            status.measured = Some(status.measured.map_or(taken, |oldest| if taken.mono < oldest.mono { taken } else { oldest }));
+            status.measured =
+                Some(status.measured.map_or(taken, |oldest| if taken.mono < oldest.mono { taken } else { oldest }));
         }
         if !status.missing.is_empty() {
             (status.age, status.measured) = (Age::Never, None);
         }
         status
+    }
+
+    /// The bridge's own figures about one collector; whether it is up is not known before its first attempt.
+    fn add_collector_figures(
+        &self,
+        frame: &mut Frame,
+        status: &CollectorStatus,
+        errors: &BTreeMap<&'static str, u64>,
+        now: Moment,
+    ) {
+        let attributes = vec![("collector", status.section.name().to_owned()), ("source", status.source.to_owned())];
+        let mut add = |figure, value| {
+            frame.add(Reading { attributes: attributes.clone(), ..Reading::of(figure, value) }, now.wall);
+        };
+        add(FigureId::CollectorStaleness, status.age.as_figure());
+        if let Some(up) = status.up {
+            add(FigureId::CollectorUp, u64::from(up));
+        }
+        if let Some(success) = status.last_success {
+            add(FigureId::CollectorLastSuccess, success.wall.0);
+        }
+        for (class, count) in errors {
+            let mut attributes = attributes.clone();
+            attributes.insert(0, ("class", (*class).to_owned()));
+            let errors = Reading::of(FigureId::CollectorErrors, *count).starting(self.started.wall);
+            frame.add(Reading { attributes, ..errors }, now.wall);
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -266,29 +298,6 @@ impl Registry {
 
     fn changed(&self) {
         self.generation.fetch_add(1, Ordering::Release);
-    }
-}
-
-/// The bridge's own figures about one collector.
-fn add_collector_figures(
-    frame: &mut Frame,
-    status: &CollectorStatus,
-    errors: &BTreeMap<&'static str, u64>,
-    now: Moment,
-) {
-    let attributes = vec![("collector", status.section.name().to_owned()), ("source", status.source.to_owned())];
-    let mut add = |figure, value| {
-        frame.add(Reading { attributes: attributes.clone(), ..Reading::of(figure, value) }, now.wall);
-    };
-    add(FigureId::CollectorUp, u64::from(status.up == Some(true)));
-    add(FigureId::CollectorStaleness, status.age.as_figure());
-    if let Some(success) = status.last_success {
-        add(FigureId::CollectorLastSuccess, success.wall.0);
-    }
-    for (class, count) in errors {
-        let mut attributes = attributes.clone();
-        attributes.insert(0, ("class", (*class).to_owned()));
-        frame.add(Reading { attributes, ..Reading::of(FigureId::CollectorErrors, *count) }, now.wall);
     }
 }
 

@@ -1,1 +1,275 @@
-//! stub
+//! The scheduler: when each collector runs, its deadline, its back-off, and that its panic stays its own.
+//!
+//! One task a collector, no thread. What an attempt brought goes to the registry; what went wrong is logged once,
+//! until it changes. The scheduler knows no source and no output.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+
+use crate::catalog::Section;
+use crate::clock::{Clock, Moment};
+use crate::collector::{CollectError, ErrorClass, Outcome, Plan};
+use crate::registry::{AttemptReport, Registry};
+
+/// Staging is read this long after 00:00 UTC, so that the new day's figure is there within two seconds.
+const AFTER_MIDNIGHT: Duration = Duration::from_millis(500);
+
+/// Runs a collector until the future is dropped.
+pub fn run(plan: Plan, registry: Arc<Registry>, clock: Arc<dyn Clock>) -> impl Future<Output = ()> + Send {
+    let classes: Vec<_> = plan.collector.error_classes().iter().map(|class| class.name()).collect();
+    registry.attach(plan.collector.source(), plan.collector.sections(), &classes);
+    let sections = plan.collector.sections().to_vec();
+    let job = Job { plan, sections, registry, clock, failures: 0, said: BTreeMap::new() };
+    job.run()
+}
+
+struct Job {
+    plan: Plan,
+    sections: Vec<Section>,
+    registry: Arc<Registry>,
+    clock: Arc<dyn Clock>,
+    /// Attempts in a row that brought nothing.
+    failures: u32,
+    /// The last error logged of each section.
+    said: BTreeMap<Section, String>,
+}
+
+impl Job {
+    async fn run(mut self) {
+        loop {
+            let started = self.clock.now();
+            let outcome = self.attempt().await;
+            self.settle(outcome, started);
+            let now = self.clock.now();
+            tokio::time::sleep(self.wait(started, now)).await;
+        }
+    }
+
+    /// One attempt with its deadline; a panic is an error like others.
+    async fn attempt(&mut self) -> Outcome {
+        let timeout = self.plan.timeout;
+        // The collector may be left half-changed by a panic; the worst of it is another error, which is counted.
+        let attempt = AssertUnwindSafe(self.plan.collector.collect(&self.clock)).catch_unwind();
+        let error = match tokio::time::timeout(timeout, attempt).await {
+            Ok(Ok(outcome)) => return outcome,
+            Ok(Err(panic)) => CollectError::new(
+                ErrorClass::Panic,
+                format!("the collector panicked ({}); this is a defect, please report it", panic_text(&*panic)),
+            ),
+            Err(_) => CollectError::new(
+                ErrorClass::Timeout,
+                format!("no answer from the source within {timeout:?}; raise timeout or relieve the source"),
+            ),
+        };
+        Outcome::failed(&self.sections, &error)
+    }
+
+    fn settle(&mut self, outcome: Outcome, started: Moment) {
+        let took = self.clock.now().since(started);
+        self.failures = if outcome.readings.is_empty() { self.failures.saturating_add(1) } else { 0 };
+        self.registry.publish(outcome.readings);
+        for section in self.sections.clone() {
+            let errors: Vec<_> = outcome
+                .errors
+                .iter()
+                .filter(|(of, _)| *of == section)
+                .map(|(_, error)| (error.class.name(), error.message.clone()))
+                .collect();
+            self.say(section, &errors);
+            self.registry.report(&AttemptReport { section, took, errors: &errors });
+        }
+    }
+
+    /// Logs what changed: a new error, and its end.
+    fn say(&mut self, section: Section, errors: &[(&'static str, String)]) {
+        let (collector, source) = (section.name(), self.plan.collector.source());
+        let text = errors.iter().map(|(_, message)| message.as_str()).collect::<Vec<_>>().join("; ");
+        let class = errors.last().map(|(class, _)| *class);
+        match (self.said.get(&section), class) {
+            (Some(said), Some(_)) if *said == text => {}
+            (_, Some(class)) => {
+                tracing::warn!(collector, source, class, error = %text, "failed to read the source");
+                self.said.insert(section, text);
+            }
+            (Some(_), None) => {
+                tracing::info!(collector, source, "the source is read again");
+                self.said.remove(&section);
+            }
+            (None, None) => {}
+        }
+    }
+
+    /// How long to wait: to the next beat of the interval; after failures the interval doubled each time, shortened by
+    /// a random part so that many bridges do not knock together; and never past the new day's first reading.
+    fn wait(&self, started: Moment, now: Moment) -> Duration {
+        let interval = self.plan.interval;
+        let wait = if self.failures == 0 {
+            interval.saturating_sub(now.since(started))
+        } else {
+            let doubled = interval.saturating_mul(2_u32.saturating_pow(self.failures.min(16)));
+            doubled.min(self.plan.max_backoff.max(interval)).mul_f64(1.0 - fastrand::f64() / 4.0)
+        };
+        if !self.sections.contains(&Section::Staging) {
+            return wait;
+        }
+        let midnight = now.wall.day().next().start();
+        wait.min(midnight.since(now.wall) + AFTER_MIDNIGHT)
+    }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::catalog::FigureId;
+    use crate::clock::{TokioClock, Wall};
+    use crate::collector::{Attempt, Collector};
+    use crate::reading::{Ages, Reading, Readings};
+    use crate::registry::{Number, PointValue};
+
+    type Script = Box<dyn FnMut(usize) -> Step + Send>;
+
+    enum Step {
+        Bring(u64),
+        Fail,
+        Hang,
+        Panic,
+    }
+
+    /// A collector that does as it is told and notes when.
+    struct Scripted {
+        sections: Vec<Section>,
+        attempts: Arc<Mutex<Vec<Moment>>>,
+        script: Script,
+    }
+
+    impl Collector for Scripted {
+        fn source(&self) -> &'static str {
+            "scripted"
+        }
+
+        fn sections(&self) -> &[Section] {
+            &self.sections
+        }
+
+        fn collect<'a>(&'a mut self, clock: &'a Arc<dyn Clock>) -> Attempt<'a> {
+            Box::pin(async move {
+                let attempt = {
+                    let mut attempts = self.attempts.lock().unwrap();
+                    attempts.push(clock.now());
+                    attempts.len()
+                };
+                match (self.script)(attempt) {
+                    Step::Bring(value) => Outcome {
+                        readings: vec![Readings::new(
+                            self.sections[0],
+                            clock.now(),
+                            vec![Reading::of(FigureId::RuntimeGoroutines, value)],
+                        )],
+                        errors: Vec::new(),
+                    },
+                    Step::Fail => {
+                        Outcome::failed(&self.sections, &CollectError::new(ErrorClass::Unreachable, "refused"))
+                    }
+                    Step::Hang => std::future::pending().await,
+                    Step::Panic => panic!("planted"),
+                }
+            })
+        }
+    }
+
+    struct Bench {
+        registry: Arc<Registry>,
+        attempts: Arc<Mutex<Vec<Moment>>>,
+        task: tokio::task::JoinHandle<()>,
+    }
+
+    /// Runs a scripted collector at a 10 s interval and a 5 s deadline, from `wall` on, for `time`.
+    async fn bench(section: Section, wall: Wall, time: Duration, script: Script) -> Bench {
+        let clock: Arc<dyn Clock> = Arc::new(TokioClock::starting_at(wall));
+        let registry = Arc::new(Registry::new(Arc::clone(&clock), Ages::default(), &[]));
+        let attempts = Arc::default();
+        let collector = Scripted { sections: vec![section], attempts: Arc::clone(&attempts), script };
+        let plan = Plan {
+            collector: Box::new(collector),
+            interval: Duration::from_secs(10),
+            timeout: Duration::from_secs(5),
+            max_backoff: Duration::from_secs(60),
+        };
+        let task = tokio::spawn(run(plan, Arc::clone(&registry), clock));
+        tokio::time::sleep(time).await;
+        Bench { registry, attempts, task }
+    }
+
+    impl Bench {
+        fn gaps_s(&self) -> Vec<f64> {
+            let attempts = self.attempts.lock().unwrap();
+            attempts.windows(2).map(|pair| pair[1].since(pair[0]).as_secs_f64()).collect()
+        }
+    }
+
+    const MORNING: Wall = Wall::from_secs(1_705_314_600);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_good_source_is_read_at_its_interval() {
+        let bench =
+            bench(Section::Runtime, MORNING, Duration::from_secs(35), Box::new(|n| Step::Bring(n as u64))).await;
+        assert_eq!(bench.attempts.lock().unwrap().len(), 4);
+        let snapshot = bench.registry.current();
+        assert_eq!(snapshot.value(FigureId::RuntimeGoroutines, None), Some(Number::Int(4)));
+        assert_eq!(snapshot.collectors[0].up, Some(true));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_bad_source_is_left_alone_longer_and_longer() {
+        let bench = bench(Section::Runtime, MORNING, Duration::from_secs(300), Box::new(|_| Step::Fail)).await;
+        let gaps = bench.gaps_s();
+        for (gap, most) in gaps.iter().zip([20.0, 40.0, 60.0, 60.0, 60.0]) {
+            assert!(*gap <= most + 0.1 && *gap >= most * 0.75, "{gaps:?}");
+        }
+        let snapshot = bench.registry.current();
+        assert_eq!(snapshot.collectors[0].up, Some(false));
+        assert_eq!(snapshot.collectors[0].last_error, Some(("unreachable", "refused".to_owned())));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hanging_source_is_cut_off_at_its_deadline_and_keeps_its_reading() {
+        let script: Script = Box::new(|n| if n == 1 { Step::Bring(7) } else { Step::Hang });
+        let bench = bench(Section::Runtime, MORNING, Duration::from_secs(16), script).await;
+        let snapshot = bench.registry.current();
+        assert_eq!(snapshot.value(FigureId::RuntimeGoroutines, None), Some(Number::Int(7)));
+        assert_eq!(snapshot.collectors[0].last_error.as_ref().unwrap().0, "timeout");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_panic_is_an_error_of_its_collector_and_the_next_attempt_comes() {
+        let script: Script = Box::new(|n| if n == 1 { Step::Panic } else { Step::Bring(3) });
+        let bench = bench(Section::Runtime, MORNING, Duration::from_secs(30), script).await;
+        assert!(!bench.task.is_finished());
+        let snapshot = bench.registry.current();
+        assert_eq!(snapshot.value(FigureId::RuntimeGoroutines, None), Some(Number::Int(3)));
+        let errors = snapshot.family("linkit.bridge.collector.errors").unwrap();
+        let panics = errors.points.iter().find(|point| point.attributes[0].1 == "panic").unwrap();
+        assert_eq!(panics.value, PointValue::Number(Number::Int(1)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn staging_is_read_within_two_seconds_of_midnight() {
+        let late = Wall(MORNING.day().next().start().0 - 3_000_000_000);
+        let bench = bench(Section::Staging, late, Duration::from_secs(6), Box::new(|_| Step::Bring(1))).await;
+        let attempts = bench.attempts.lock().unwrap();
+        let second = attempts[1].wall.since(MORNING.day().next().start());
+        assert!(attempts[1].wall.day() == MORNING.day().next() && second <= Duration::from_secs(2), "{second:?}");
+    }
+}

@@ -1,1 +1,219 @@
-//! stub
+//! The server: routes over a hardened listener.
+//!
+//! It serves what the outputs render and knows no source: every answer comes from the registry's snapshot, ready or
+//! rendered once, so a request never waits for anything. The next route is one line in `router` and its handler in
+//! the file of its kind; the next output's route gets a cache beside `Shared::pages`.
+
+mod cache;
+mod encoding;
+mod error;
+mod guard;
+mod health;
+mod keys;
+mod listener;
+mod measure;
+mod page;
+mod routes;
+
+pub use keys::{ApiKey, BadDigest};
+pub use listener::{Limits, bind};
+
+use std::fmt;
+use std::future::Future;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use axum::routing::get;
+use bytes::Bytes;
+use http::HeaderValue;
+use tokio::net::TcpListener;
+
+use crate::clock::Clock;
+use crate::output::prometheus::Syntax;
+use crate::output::telemetry_json::{JsonConfig, Unavailable};
+use crate::registry::Registry;
+use cache::{Latest, LatestBy, Rendered};
+
+/// The server's settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerConfig {
+    /// Addresses to listen on.
+    pub listen: Vec<SocketAddr>,
+    /// The path of the scrape page; at `/` it takes the place of the page for people.
+    pub telemetry_path: String,
+    /// Who may read the JSON; nobody, if empty.
+    pub keys: Vec<ApiKey>,
+    /// How the JSON is written.
+    pub json: JsonConfig,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 9464))],
+            telemetry_path: "/metrics".to_owned(),
+            keys: Vec::new(),
+            json: JsonConfig::default(),
+        }
+    }
+}
+
+impl ServerConfig {
+    /// Checks what types cannot.
+    ///
+    /// # Errors
+    /// If the telemetry path is not a plain path, or one of the server's own.
+    pub fn check(&self) -> Result<(), BadPath> {
+        let path = &self.telemetry_path;
+        let is_plain = path.starts_with('/')
+            && path.chars().all(|c| c.is_ascii_alphanumeric() || "/-_.~".contains(c))
+            && !path.contains("//")
+            && !path.split('/').any(|part| part == "." || part == "..");
+        let is_ours = ["/api", "/-"].iter().any(|own| path == own || path.starts_with(&format!("{own}/")));
+        if is_plain && !is_ours { Ok(()) } else { Err(BadPath { path: path.clone() }) }
+    }
+}
+
+/// A telemetry path that cannot be served.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "telemetry path {path:?} cannot be served: it must begin with /, hold letters, digits and - _ . ~ only, \
+     and lie outside /api and /-; the default is /metrics"
+)]
+pub struct BadPath {
+    path: String,
+}
+
+/// What the server says of the thing it speaks for, and when.
+#[derive(Clone)]
+pub struct ServerInfo {
+    /// The service's name.
+    pub service: String,
+    /// The service's version.
+    pub version: String,
+    /// Where it runs, such as `production`.
+    pub environment: String,
+    /// Tells the time of day for answers.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl fmt::Debug for ServerInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerInfo")
+            .field("service", &self.service)
+            .field("version", &self.version)
+            .field("environment", &self.environment)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The server; a value, so that one process can hold several.
+#[derive(Clone)]
+pub struct Server {
+    router: Router,
+    limits: Limits,
+}
+
+impl Server {
+    /// A server of what `registry` holds. The series of `joined` appear on the scrape page too: those of the process
+    /// collector, or of an embedding program. One server a registry, which from now on shows what this one renders.
+    ///
+    /// # Errors
+    /// If the telemetry path cannot be served.
+    pub fn new(
+        config: ServerConfig,
+        registry: Arc<Registry>,
+        joined: prometheus::Registry,
+        info: ServerInfo,
+    ) -> Result<Self, BadPath> {
+        config.check()?;
+        let pages = Syntax::ALL.map(|syntax| (routes::PROMETHEUS, syntax.name()));
+        let rendered = Arc::new(Rendered::of(pages.into_iter().chain([(routes::TELEMETRY_JSON, routes::JSON)])));
+        let counted = Arc::clone(&rendered);
+        registry.add_live(move |_| counted.readings());
+        let home = page::HomePage::new(&info, &config.telemetry_path);
+        let (documents, pages) = (Latest::new(), LatestBy::new());
+        let app = App(Arc::new(Shared { config, registry, joined, info, home, documents, pages, rendered }));
+        Ok(Self { router: router(app), limits: Limits::default() })
+    }
+
+    /// The same server with other limits.
+    #[must_use]
+    pub const fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// The routes alone, for an embedding program that has a listener of its own.
+    pub fn router(&self) -> Router {
+        self.router.clone()
+    }
+
+    /// Serves on `listeners` until `stop`, and returns within `grace` after it, whatever clients do.
+    pub async fn serve(self, listeners: Vec<TcpListener>, stop: impl Future<Output = ()>, grace: Duration) {
+        listener::serve(self.router, self.limits, listeners, stop, grace).await;
+    }
+}
+
+/// What handlers share.
+#[derive(Clone)]
+struct App(Arc<Shared>);
+
+struct Shared {
+    config: ServerConfig,
+    registry: Arc<Registry>,
+    joined: prometheus::Registry,
+    info: ServerInfo,
+    home: page::HomePage,
+    documents: Latest<Result<Document, Unavailable>>,
+    pages: LatestBy<Syntax, encoding::Body>,
+    rendered: Arc<Rendered>,
+}
+
+impl Deref for App {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+impl Shared {
+    /// Now, as the documented JSON writes time.
+    fn timestamp(&self) -> String {
+        self.info.clock.now().wall.to_rfc3339()
+    }
+}
+
+/// The documented JSON with its headers.
+struct Document {
+    body: Bytes,
+    stale: Option<HeaderValue>,
+    absent: Option<HeaderValue>,
+}
+
+fn router(app: App) -> Router {
+    let path = app.config.telemetry_path.as_str();
+    let mut router = Router::new()
+        .route("/api/v1/telemetry", get(routes::telemetry))
+        .route("/api/v1/ping", get(health::ping))
+        .route("/api/v1/health", get(health::health))
+        .route("/-/healthy", get(health::healthy))
+        .route("/-/ready", get(health::ready))
+        .route(path, get(routes::metrics));
+    if path != "/" {
+        router = router.route("/", get(page::home));
+    }
+    router
+        .fallback(error::not_found)
+        .method_not_allowed_fallback(error::method_not_allowed)
+        .layer(from_fn_with_state(app.clone(), measure::measure))
+        .with_state(app)
+}
+
+#[cfg(test)]
+mod tests;

@@ -20,11 +20,11 @@ pub fn prometheus_name(name: &str, unit: &str, kind: Kind) -> String {
     if let Some(stem) = out.strip_suffix("_total").filter(|_| kind == Kind::Counter) {
         out.truncate(stem.len());
     }
-    for word in unit_words(unit) {
-        if out != word && !out.ends_with(&format!("_{word}")) {
-            out.push('_');
-            out.push_str(&word);
-        }
+    // What is appended brings its own `_`; two in a row would be a run.
+    out.truncate(out.trim_end_matches('_').len().max(1));
+    if let Some(word) = unit_word(unit).filter(|word| out != *word && !out.ends_with(&format!("_{word}"))) {
+        out.push('_');
+        out.push_str(&word);
     }
     if kind == Kind::Counter {
         out.push_str("_total");
@@ -32,21 +32,31 @@ pub fn prometheus_name(name: &str, unit: &str, kind: Kind) -> String {
     out
 }
 
-/// The words a UCUM unit adds: none for annotations and dimensionless units, two for a rate such as `m/s`.
-fn unit_words(unit: &str) -> Vec<String> {
-    let (over, per) = unit.split_once('/').map_or((unit, None), |(over, per)| (over, Some(per)));
-    let mut words = Vec::new();
-    words.extend(unit_word(over, &UNITS));
-    words.extend(per.and_then(|per| unit_word(per, &UNITS_PER)).map(|word| format!("per_{word}")));
-    if words.len() == 2 { vec![words.join("_")] } else { words }
+/// The word a UCUM unit adds to a name: none for annotations and dimensionless units, such as `meters_per_second` for a
+/// rate.
+fn unit_word(unit: &str) -> Option<String> {
+    let unit = without_annotations(unit);
+    let (over, per) = unit.split_once('/').map_or((unit.as_str(), None), |(over, per)| (over, Some(per)));
+    let over = translated(over, &UNITS);
+    let per = per.and_then(|per| translated(per, &UNITS_PER)).map(|word| format!("per_{word}"));
+    match (over, per) {
+        (Some(over), Some(per)) => Some(format!("{over}_{per}")),
+        (over, per) => over.or(per),
+    }
 }
 
-fn unit_word(unit: &str, table: &[(&str, &str)]) -> Option<String> {
-    let unit = unit.split('{').next().unwrap_or_default();
+/// UCUM's annotations, `{...}`, say what is counted and are no unit.
+fn without_annotations(unit: &str) -> String {
+    let mut parts = unit.split('{');
+    let first = parts.next().unwrap_or_default();
+    parts.fold(first.to_owned(), |unit, part| unit + part.split_once('}').map_or("", |(_, after)| after))
+}
+
+fn translated(unit: &str, table: &[(&str, &str)]) -> Option<String> {
     let word = table.iter().find(|(code, _)| *code == unit).map_or(unit, |(_, word)| word);
-    let word: String = word.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
-    let word = word.trim_matches('_');
-    (!word.is_empty() && word != "1").then(|| word.to_owned())
+    let parts = word.split(|c: char| !c.is_ascii_alphanumeric()).filter(|part| !part.is_empty());
+    let word = parts.collect::<Vec<_>>().join("_");
+    (!word.is_empty() && word != "1").then_some(word)
 }
 
 /// The specification's table of units.
@@ -109,6 +119,10 @@ mod tests {
             ("a.b--c", "", Kind::Gauge, "a_b_c"),
             ("9lives", "1", Kind::Gauge, "_9lives"),
             ("size", "TiBy", Kind::Gauge, "size_tebibytes"),
+            ("foo.", "", Kind::Counter, "foo_total"),
+            ("foo.", "By", Kind::Gauge, "foo_bytes"),
+            ("parts", "{a/b}", Kind::Gauge, "parts"),
+            ("odd", "a..b", Kind::Gauge, "odd_a_b"),
         ] {
             assert_eq!(prometheus_name(name, unit, kind), expected);
         }

@@ -35,6 +35,8 @@ impl Completed {
             Some(last) if day > last.day => {
                 Last { day, today, total: last.total.saturating_add(before).saturating_add(today), ..last }
             }
+            // A clock that was set back a day must not count that day's items again.
+            Some(last) if day < last.day => last,
             // Rows deleted or moved back lower today's figure; the counter waits, it never falls.
             Some(last) => Last { today, total: last.total.saturating_add(today.saturating_sub(last.today)), ..last },
         };
@@ -59,5 +61,7 @@ mod tests {
         let totals = [(10, 7, 0), (10, 9, 0), (10, 4, 0), (10, 6, 0), (11, 1, 3), (11, 1, 0), (13, 2, 5)]
             .map(|(day, today, before)| completed.observe(Day(day), today, before).value);
         assert_eq!(totals, [7, 9, 9, 11, 15, 15, 22].map(Some));
+        assert_eq!(completed.observe(Day(12), 40, 0).value, Some(22));
+        assert_eq!(completed.observe(Day(13), 3, 0).value, Some(23));
     }
 }

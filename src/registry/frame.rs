@@ -52,10 +52,13 @@ impl Frame {
         let is_over = unit.day < now.wall.day();
         for reading in &unit.values {
             let mut reading = reading.clone();
+            let mut time = unit.taken.wall;
             if is_over && reading.figure.figure().daily {
+                // By definition true at midnight; the time of reading would put two values on one timestamp.
                 reading.value = reading.value.map(|_| 0);
+                time = now.wall.day().start();
             }
-            self.add(reading, unit.taken.wall);
+            self.add(reading, time);
         }
     }
 

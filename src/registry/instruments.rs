@@ -9,7 +9,9 @@ use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::metrics::data::{AggregatedMetrics, Metric, MetricData, ResourceMetrics};
 use opentelemetry_sdk::metrics::reader::MetricReader;
-use opentelemetry_sdk::metrics::{Instrument, InstrumentKind, ManualReader, Pipeline, SdkMeterProvider, Stream, Temporality};
+use opentelemetry_sdk::metrics::{
+    Instrument, InstrumentKind, ManualReader, Pipeline, SdkMeterProvider, Stream, Temporality,
+};
 use opentelemetry_sdk::resource::{Resource, TelemetryResourceDetector};
 
 use super::frame::{Frame, FrameCell};
@@ -53,6 +55,7 @@ impl MetricReader for SharedReader {
 pub(super) struct Instruments {
     reader: SharedReader,
     provider: SdkMeterProvider,
+    resource: Vec<(String, String)>,
     histograms: Vec<(FigureId, SdkHistogram<f64>)>,
     cell: FrameCell,
 }
@@ -65,6 +68,8 @@ impl Instruments {
             .with_detector(Box::new(TelemetryResourceDetector))
             .with_attributes(attributes)
             .build();
+        let mut told: Vec<_> = resource.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
+        told.sort();
         let provider = SdkMeterProvider::builder()
             .with_reader(reader.clone())
             .with_resource(resource)
@@ -75,11 +80,16 @@ impl Instruments {
         let meter = provider.meter_with_scope(scope);
         let cell = FrameCell::new();
         let histograms = FIGURES.iter().filter_map(|figure| build(&meter, figure, &cell)).collect();
-        Self { reader, provider, histograms, cell }
+        Self { reader, provider, resource: told, histograms, cell }
     }
 
     pub(super) const fn provider(&self) -> &SdkMeterProvider {
         &self.provider
+    }
+
+    /// The resource's attributes, sorted by key.
+    pub(super) fn resource(&self) -> &[(String, String)] {
+        &self.resource
     }
 
     /// Records a duration; `attributes` sorted by key.
@@ -113,7 +123,7 @@ fn build(meter: &Meter, figure: &'static Figure, cell: &FrameCell) -> Option<(Fi
             meter
                 .$builder(figure.name)
                 .with_unit(figure.unit)
-                .with_description(figure.help)
+                .with_description(figure.description())
                 .with_callback(move |observer| {
                     for series in cell.get().series(id) {
                         observer.observe($convert(series.value), &series.key_values);
@@ -131,7 +141,7 @@ fn build(meter: &Meter, figure: &'static Figure, cell: &FrameCell) -> Option<(Fi
             let histogram = meter
                 .f64_histogram(figure.name)
                 .with_unit(figure.unit)
-                .with_description(figure.help)
+                .with_description(figure.description())
                 .with_boundaries(DURATION_BOUNDS_S.to_vec())
                 .build();
             return Some((figure.id, histogram));
@@ -140,7 +150,7 @@ fn build(meter: &Meter, figure: &'static Figure, cell: &FrameCell) -> Option<(Fi
     None
 }
 
-/// Nanoseconds as seconds: the nearest float, so that whole nanoseconds below 2^53 come back by rounding.
+/// Nanoseconds as seconds: the nearest float, so that whole nanoseconds below 2^51 (26 days) come back by rounding.
 #[expect(clippy::cast_precision_loss, reason = "an instrument in seconds is a float")]
 pub(super) fn to_seconds(nanoseconds: u64) -> f64 {
     nanoseconds as f64 / 1e9
@@ -155,7 +165,6 @@ pub(super) fn families(metrics: &ResourceMetrics, frame: &Frame) -> Vec<Family> 
         .filter(|family| !family.points.is_empty())
         .collect();
     families.sort_by(|a, b| a.name.cmp(&b.name));
-    families.dedup_by(|next, kept| next.name == kept.name);
     for family in &mut families {
         family.points.sort_by(|a, b| a.attributes.cmp(&b.attributes));
         let Some(figure) = FIGURES.iter().find(|figure| figure.name == family.name) else { continue };

@@ -1,0 +1,155 @@
+//! How soon after exec the bridge answers its first scrape, and how much memory it holds when idle.
+//!
+//! `LINKIT_BRIDGE_BENCH_CONFIG` names the config of a bridge on a real backend; without it the bridge reads itself.
+//! Beside it stand limits of the same run: an exec of the same binary that does nothing (`--version`), and, where
+//! `LINKIT_BRIDGE_BENCH_PEER` names one, a node_exporter. Exits with 1 if an aim is missed.
+#![expect(clippy::print_stdout, reason = "the table is what this program is for")]
+
+use std::error::Error;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+const STARTS: usize = 30;
+const FIRST_SCRAPE_AIM: Duration = Duration::from_millis(50);
+const RESIDENT_AIM_BYTES: u64 = 12_000_000;
+/// The bridge reads all sources several times in this time, and is scraped each second as a Prometheus would.
+const IDLE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A process that ends with the value.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Process {
+    /// Starts a server that takes its address by a flag, and waits until it answers a scrape; the time that took.
+    fn serving(command: &mut Command, address: SocketAddr) -> Result<(Self, Duration)> {
+        let start = Instant::now();
+        let process = Self(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?);
+        while start.elapsed() < PATIENCE {
+            if scrape(address).is_ok() {
+                return Ok((process, start.elapsed()));
+            }
+        }
+        Err("no scrape was answered".into())
+    }
+
+    fn resident_bytes(&self) -> Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id()))?;
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).ok_or("no VmRSS in /proc")?;
+        let kib: u64 = line.split_whitespace().nth(1).ok_or("no number in VmRSS")?.parse()?;
+        Ok(kib * 1024)
+    }
+
+    /// Resident memory after a time of nothing but a scrape each second.
+    fn idle_bytes(&self, address: SocketAddr) -> Result<u64> {
+        let end = Instant::now() + IDLE;
+        while Instant::now() < end {
+            scrape(address)?;
+            std::thread::sleep(Duration::from_secs(1));
+        }
+        self.resident_bytes()
+    }
+}
+
+/// One whole scrape; an error unless it is answered with 200.
+fn scrape(address: SocketAddr) -> Result<()> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n")?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    if answer.starts_with(b"HTTP/1.1 200") { Ok(()) } else { Err("not 200".into()) }
+}
+
+fn free_address() -> Result<SocketAddr> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+}
+
+fn bridge(address: SocketAddr) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_linkit-bridge"));
+    command.arg(format!("--web.listen-address={address}"));
+    match std::env::var_os("LINKIT_BRIDGE_BENCH_CONFIG") {
+        Some(config) => command.arg("--config.file").arg(config),
+        None => command.env("LINKIT_BRIDGE_RUNTIME_SOURCE", "self"),
+    };
+    command
+}
+
+fn peer(address: SocketAddr) -> Option<Command> {
+    let program = std::env::var_os("LINKIT_BRIDGE_BENCH_PEER").filter(|program| !program.is_empty())?;
+    let mut command = Command::new(program);
+    command.arg(format!("--web.listen-address={address}"));
+    Some(command)
+}
+
+/// Median and maximum.
+fn summary(mut times: Vec<Duration>) -> (Duration, Duration) {
+    times.sort();
+    (times[times.len() / 2], times[times.len() - 1])
+}
+
+fn repeated(mut once: impl FnMut() -> Result<Duration>) -> Result<(Duration, Duration)> {
+    (0..STARTS).map(|_| once()).collect::<Result<Vec<_>>>().map(summary)
+}
+
+fn main() -> Result<ExitCode> {
+    let bare = repeated(|| {
+        let start = Instant::now();
+        let status =
+            Command::new(env!("CARGO_BIN_EXE_linkit-bridge")).arg("--version").stdout(Stdio::null()).status()?;
+        if status.success() { Ok(start.elapsed()) } else { Err("--version failed".into()) }
+    })?;
+    let first = |command: fn(SocketAddr) -> Option<Command>| -> Result<Option<(Duration, Duration)>> {
+        if command(free_address()?).is_none() {
+            return Ok(None);
+        }
+        let once = || {
+            let address = free_address()?;
+            let mut command = command(address).ok_or("the peer vanished")?;
+            Process::serving(&mut command, address).map(|(_, took)| took)
+        };
+        repeated(once).map(Some)
+    };
+    let ours = first(|address| Some(bridge(address)))?.ok_or("no bridge")?;
+    let theirs = first(peer)?;
+    println!("{:42} {:>9} {:>9} {:>6}", "exec to first whole scrape", "median", "max", "ratio");
+    let line = |name: &str, (median, max): (Duration, Duration)| {
+        let ratio = median.as_secs_f64() / bare.0.as_secs_f64();
+        println!("{name:42} {median:>9.1?} {max:>9.1?} {ratio:>6.2}");
+    };
+    line("exec of the same binary, --version", bare);
+    line("linkit-bridge", ours);
+    if let Some(theirs) = theirs {
+        line("node_exporter", theirs);
+    }
+
+    let address = free_address()?;
+    let (process, _) = Process::serving(&mut bridge(address), address)?;
+    let resident = process.idle_bytes(address)?;
+    println!("\n{:42} {:>9}", "resident memory, idle but for scrapes", "MB");
+    println!("{:42} {:>9.1}", "linkit-bridge", megabytes(resident));
+    let address = free_address()?;
+    if let Some(mut command) = peer(address) {
+        let (process, _) = Process::serving(&mut command, address)?;
+        println!("{:42} {:>9.1}", "node_exporter", megabytes(process.idle_bytes(address)?));
+    }
+    let soon = ours.0 <= FIRST_SCRAPE_AIM;
+    let small = resident <= RESIDENT_AIM_BYTES;
+    let word = |holds| if holds { "PASS" } else { "FAIL" };
+    println!("\nfirst scrape within {FIRST_SCRAPE_AIM:?}: {}; idle under 12 MB: {}", word(soon), word(small));
+    Ok(if soon && small { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+#[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]
+fn megabytes(bytes: u64) -> f64 {
+    bytes as f64 / 1e6
+}

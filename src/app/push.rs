@@ -1,0 +1,101 @@
+//! The push loop: at its interval, the registry's snapshot is rendered as an OTLP request and given to delivery.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::MissedTickBehavior;
+
+use super::figures;
+use crate::clock::Clock;
+use crate::config::{Otel, OtlpCompression, OtlpSection};
+use crate::delivery::{Batch, Delivery, DeliveryConfig, Destination};
+use crate::http_client::{HttpClient, Limits};
+use crate::output::otlp::{Otlp, OtlpConfig};
+use crate::registry::Registry;
+
+const INTERVAL: Duration = Duration::from_secs(15);
+
+/// Push to one endpoint.
+pub(super) struct Push {
+    otlp: Otlp,
+    delivery: Arc<Delivery>,
+    clock: Arc<dyn Clock>,
+    interval: Duration,
+    name: String,
+}
+
+impl Push {
+    /// The push that config or environment ask for, if they do.
+    pub(super) fn new(
+        section: Option<&OtlpSection>,
+        otel: &Otel,
+        registry: &Registry,
+        http: &HttpClient,
+        clock: &Arc<dyn Clock>,
+    ) -> anyhow::Result<Option<Self>> {
+        if otel.disabled || (section.is_none() && !otel.has_endpoint) {
+            return Ok(None);
+        }
+        let section = section.cloned().unwrap_or_default();
+        let compression = section.compression.or(otel.compression).unwrap_or(OtlpCompression::Gzip);
+        let otlp = Otlp::new(&OtlpConfig {
+            endpoint: section.endpoint,
+            headers: section.headers.unwrap_or_default(),
+            uncompressed: compression == OtlpCompression::None,
+        })?;
+        let default = DeliveryConfig::default();
+        let queue = section.queue.unwrap_or_default();
+        let total = section.timeout.or(otel.timeout).unwrap_or(default.limits.total);
+        let config = DeliveryConfig {
+            queue_bytes_max: queue.max_bytes.map_or(default.queue_bytes_max, |bytes| bytes.as_u64()),
+            age_max: queue.max_age.unwrap_or(default.age_max),
+            limits: Limits { total, ..default.limits },
+            ..default
+        };
+        let delivery = Arc::new(Delivery::new(config, http.clone(), Arc::clone(clock)));
+        let name = section.name.unwrap_or_else(|| "default".to_owned());
+        figures::add_push(registry, Arc::clone(&delivery), name.clone());
+        let interval = section.interval.or(otel.interval).unwrap_or(INTERVAL);
+        Ok(Some(Self { otlp, delivery, clock: Arc::clone(clock), interval, name }))
+    }
+
+    pub(super) fn summary(&self) -> String {
+        format!("push to {} every {:?}", self.name, self.interval)
+    }
+
+    /// Pushes until `stop`, then once more, so that the last readings are not lost.
+    pub(super) async fn run(self, registry: Arc<Registry>, stop: impl Future<Output = ()> + Send + 'static) {
+        let delivery = Arc::clone(&self.delivery);
+        let (stopping, stopped) = tokio::sync::oneshot::channel::<()>();
+        let delivered = tokio::spawn(async move {
+            // The sender being gone is a stop too.
+            delivery.run(async { drop(stopped.await) }).await;
+        });
+        let mut beat = tokio::time::interval_at(tokio::time::Instant::now() + self.interval, self.interval);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut stop = pin!(stop);
+        loop {
+            tokio::select! {
+                () = &mut stop => break,
+                _ = beat.tick() => self.push(&registry).await,
+            }
+        }
+        self.push(&registry).await;
+        let _ = stopping.send(());
+        let _ = delivered.await;
+    }
+
+    async fn push(&self, registry: &Registry) {
+        match self.otlp.render(&registry.current()).await {
+            Ok(Some(request)) => {
+                let destination = Destination { uri: request.uri, headers: request.headers };
+                let batch = Batch { body: request.body, points: request.points, accepted: self.clock.now() };
+                self.delivery.put(destination, batch);
+            }
+            Ok(None) => {}
+            Err(error) => tracing::error!(%error, "failed to render a push"),
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! Which files a database has at this moment, told by `stat` alone.
+
+use std::ffi::OsString;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::error::explain_io;
+use crate::collector::{CollectError, ErrorClass};
+
+/// The paths of the files that a live WAL database has beside it.
+pub(super) struct Beside {
+    wal: PathBuf,
+    shm: PathBuf,
+}
+
+impl Beside {
+    pub(super) fn of(real: &Path) -> Self {
+        let with = |suffix| {
+            let mut path = OsString::from(real);
+            path.push(suffix);
+            PathBuf::from(path)
+        };
+        Self { wal: with("-wal"), shm: with("-shm") }
+    }
+}
+
+/// Which files are there, by device and inode.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Files {
+    data: (u64, u64),
+    wal: Option<(u64, u64)>,
+    shm: Option<(u64, u64)>,
+}
+
+impl Files {
+    pub(super) fn look(path: &Path, beside: &Beside) -> Result<Self, CollectError> {
+        let data = path.metadata().map_err(|error| explain_io(&error, path))?;
+        if !data.is_file() || data.len() == 0 {
+            let text = format!("database {}: an empty file or none; check the path", path.display());
+            return Err(CollectError::new(ErrorClass::NotFound, text));
+        }
+        let identity = |of: &std::fs::Metadata| (of.dev(), of.ino());
+        let look = |path: &Path| path.metadata().ok().as_ref().map(identity);
+        Ok(Self { data: identity(&data), wal: look(&beside.wal), shm: look(&beside.shm) })
+    }
+
+    pub(super) fn are_of_a_live_wal(self) -> bool {
+        self.wal.is_some() && self.shm.is_some()
+    }
+}

@@ -1,0 +1,240 @@
+//! The variables of the environment: one a setting, each beside the path of its key in the file.
+
+use serde_json::{Map, Value};
+
+use super::error::first_line;
+use super::{ApiKeyConfig, Config, ConfigError, Env, OtlpSection, ServiceConfig, WebConfig};
+use crate::collector::config::SectionConfig;
+
+/// Every variable with the key it sets. Lists are separated by commas; all other values are written as in the file.
+pub const VARIABLES: &[(&str, &str)] = &[
+    ("LINKIT_BRIDGE_SERVICE_NAME", "service.name"),
+    ("LINKIT_BRIDGE_SERVICE_VERSION", "service.version"),
+    ("LINKIT_BRIDGE_SERVICE_ENVIRONMENT", "service.environment"),
+    ("LINKIT_BRIDGE_SERVICE_INSTANCE", "service.instance"),
+    ("LINKIT_BRIDGE_WEB_LISTEN", "web.listen[]"),
+    ("LINKIT_BRIDGE_WEB_TELEMETRY_PATH", "web.telemetry_path"),
+    ("LINKIT_BRIDGE_API_KEY", "web.api_keys[0].key"),
+    ("LINKIT_BRIDGE_API_KEY_FILE", "web.api_keys[0].key_file"),
+    ("LINKIT_BRIDGE_API_KEY_SHA256", "web.api_keys[0].sha256"),
+    ("LINKIT_BRIDGE_RUNTIME_SOURCE", "runtime.source"),
+    ("LINKIT_BRIDGE_RUNTIME_INTERVAL", "runtime.interval"),
+    ("LINKIT_BRIDGE_RUNTIME_TIMEOUT", "runtime.timeout"),
+    ("LINKIT_BRIDGE_RUNTIME_MAX_BACKOFF", "runtime.max_backoff"),
+    ("LINKIT_BRIDGE_RUNTIME_URL", "runtime.url"),
+    ("LINKIT_BRIDGE_RUNTIME_API_KEY", "runtime.api_key"),
+    ("LINKIT_BRIDGE_RUNTIME_API_KEY_FILE", "runtime.api_key_file"),
+    ("LINKIT_BRIDGE_RUNTIME_BODY_MAX", "runtime.body_max"),
+    ("LINKIT_BRIDGE_STORE_SOURCE", "store.source"),
+    ("LINKIT_BRIDGE_STORE_INTERVAL", "store.interval"),
+    ("LINKIT_BRIDGE_STORE_TIMEOUT", "store.timeout"),
+    ("LINKIT_BRIDGE_STORE_MAX_BACKOFF", "store.max_backoff"),
+    ("LINKIT_BRIDGE_STORE_PATH", "store.path"),
+    ("LINKIT_BRIDGE_STORE_COLLECTIONS", "store.collections[]"),
+    ("LINKIT_BRIDGE_STORE_COUNT_BUDGET", "store.count_budget"),
+    ("LINKIT_BRIDGE_STORE_URL", "store.url"),
+    ("LINKIT_BRIDGE_STORE_API_KEY", "store.api_key"),
+    ("LINKIT_BRIDGE_STORE_API_KEY_FILE", "store.api_key_file"),
+    ("LINKIT_BRIDGE_STORE_BODY_MAX", "store.body_max"),
+    ("LINKIT_BRIDGE_STAGING_SOURCE", "staging.source"),
+    ("LINKIT_BRIDGE_STAGING_INTERVAL", "staging.interval"),
+    ("LINKIT_BRIDGE_STAGING_TIMEOUT", "staging.timeout"),
+    ("LINKIT_BRIDGE_STAGING_MAX_BACKOFF", "staging.max_backoff"),
+    ("LINKIT_BRIDGE_STAGING_PATH", "staging.path"),
+    ("LINKIT_BRIDGE_STAGING_TABLE", "staging.table"),
+    ("LINKIT_BRIDGE_STAGING_STATUS_COLUMN", "staging.status_column"),
+    ("LINKIT_BRIDGE_STAGING_COMPLETED_COLUMN", "staging.completed_column"),
+    ("LINKIT_BRIDGE_STAGING_COUNT_BUDGET", "staging.count_budget"),
+    ("LINKIT_BRIDGE_STAGING_URL", "staging.url"),
+    ("LINKIT_BRIDGE_STAGING_API_KEY", "staging.api_key"),
+    ("LINKIT_BRIDGE_STAGING_API_KEY_FILE", "staging.api_key_file"),
+    ("LINKIT_BRIDGE_STAGING_BODY_MAX", "staging.body_max"),
+    ("LINKIT_BRIDGE_OTLP_NAME", "otlp.name"),
+    ("LINKIT_BRIDGE_OTLP_ENDPOINT", "otlp.endpoint"),
+    ("LINKIT_BRIDGE_OTLP_PROTOCOL", "otlp.protocol"),
+    ("LINKIT_BRIDGE_OTLP_COMPRESSION", "otlp.compression"),
+    ("LINKIT_BRIDGE_OTLP_INTERVAL", "otlp.interval"),
+    ("LINKIT_BRIDGE_OTLP_TIMEOUT", "otlp.timeout"),
+    ("LINKIT_BRIDGE_OTLP_QUEUE_MAX_BYTES", "otlp.queue.max_bytes"),
+    ("LINKIT_BRIDGE_OTLP_QUEUE_MAX_AGE", "otlp.queue.max_age"),
+    ("LINKIT_BRIDGE_STALE_AFTER", "stale_after"),
+    ("LINKIT_BRIDGE_EXPIRE_AFTER", "expire_after"),
+    ("LINKIT_BRIDGE_MEGABYTE", "megabyte"),
+];
+
+/// The config that the variables alone make, and what was set, for the hash. An empty variable counts as unset.
+pub(super) fn overlay(env: Env<'_>) -> Result<(Config, Vec<String>), ConfigError> {
+    let mut overlay = Config::default();
+    let mut set = Vec::new();
+    for (name, path) in VARIABLES {
+        let Some(value) = env(name).filter(|value| !value.is_empty()) else { continue };
+        let problem = |problem| ConfigError::Variable { name, problem };
+        let one =
+            serde_json::from_value(nest(path, &value)).map_err(|error| problem(first_line(&error.to_string())))?;
+        overlay = overlay.overlaid(one);
+        set.push(format!("{name}={value}"));
+    }
+    Ok((overlay, set))
+}
+
+/// The value at its path: `a.b` is a key in a map, `a[]` a list, `a[0].b` a key in the first entry of a list.
+fn nest(path: &str, value: &str) -> Value {
+    let (head, rest) = path.split_once('.').map_or((path, None), |(head, rest)| (head, Some(rest)));
+    let inner = rest.map_or_else(|| Value::String(value.to_owned()), |rest| nest(rest, value));
+    let (key, inner) = if let Some(key) = head.strip_suffix("[]") {
+        (key, value.split(',').map(|part| Value::String(part.trim().to_owned())).collect())
+    } else if let Some(key) = head.strip_suffix("[0]") {
+        (key, Value::Array(vec![inner]))
+    } else {
+        (head, inner)
+    };
+    Value::Object(Map::from_iter([(key.to_owned(), inner)]))
+}
+
+/// `overlaid`: each field of another value of the type where it is set, else its own. Names every field, so that a
+/// forgotten one does not compile.
+macro_rules! overlay {
+    ($type:ty: $($field:ident),* $(; $($nested:ident),*)?) => {
+        impl $type {
+            fn overlaid(self, over: Self) -> Self {
+                let Self { $($field,)* $($($nested,)*)? } = self;
+                Self { $($field: over.$field.or($field),)* $($($nested: $nested.overlaid(over.$nested),)*)? }
+            }
+        }
+    };
+}
+
+overlay!(ServiceConfig: name, version, environment, instance);
+overlay!(WebConfig: listen, telemetry_path; api_keys);
+
+/// Sections lie over each other field by field, where both are there.
+trait Overlaid: Sized {
+    fn overlaid(self, over: Self) -> Self;
+}
+
+macro_rules! overlay_optional {
+    ($($type:ty),*) => {
+        $(impl Overlaid for Option<$type> {
+            fn overlaid(self, over: Self) -> Self {
+                match (self, over) {
+                    (Some(under), Some(over)) => Some(<$type>::overlaid(under, over)),
+                    (under, over) => over.or(under),
+                }
+            }
+        })*
+    };
+}
+
+overlay_optional!(SectionConfig, OtlpSection, super::QueueSection);
+
+overlay!(super::QueueSection: max_bytes, max_age);
+overlay!(OtlpSection: name, endpoint, protocol, compression, interval, timeout, headers; queue);
+
+impl Overlaid for Option<Vec<ApiKeyConfig>> {
+    /// The key of the environment joins the keys of the file; its three variables are one key.
+    fn overlaid(self, over: Self) -> Self {
+        let Some(over) = over else { return self };
+        let mut keys = self.unwrap_or_default();
+        for mut key in over {
+            "environment".clone_into(&mut key.name);
+            match keys.iter_mut().find(|held| held.name == key.name) {
+                Some(held) => {
+                    held.key = key.key.or(held.key.take());
+                    held.key_file = key.key_file.or(held.key_file.take());
+                    held.sha256 = key.sha256.or(held.sha256.take());
+                }
+                None => keys.push(key),
+            }
+        }
+        Some(keys)
+    }
+}
+
+impl SectionConfig {
+    fn overlaid(self, over: Self) -> Self {
+        let Self {
+            source,
+            interval,
+            timeout,
+            max_backoff,
+            path,
+            collections,
+            count_budget,
+            table,
+            status_column,
+            completed_column,
+            states,
+            url,
+            api_key,
+            api_key_file,
+            body_max,
+        } = self;
+        Self {
+            source: over.source.or(source),
+            interval: over.interval.or(interval),
+            timeout: over.timeout.or(timeout),
+            max_backoff: over.max_backoff.or(max_backoff),
+            path: over.path.or(path),
+            collections: over.collections.or(collections),
+            count_budget: over.count_budget.or(count_budget),
+            table: over.table.or(table),
+            status_column: over.status_column.or(status_column),
+            completed_column: over.completed_column.or(completed_column),
+            states: over.states.or(states),
+            url: over.url.or(url),
+            api_key: over.api_key.or(api_key),
+            api_key_file: over.api_key_file.or(api_key_file),
+            body_max: over.body_max.or(body_max),
+        }
+    }
+}
+
+impl Config {
+    pub(super) fn overlaid(self, over: Self) -> Self {
+        let Self { service, web, runtime, store, staging, otlp, stale_after, expire_after, megabyte, hash } = self;
+        Self {
+            service: service.overlaid(over.service),
+            web: web.overlaid(over.web),
+            runtime: runtime.overlaid(over.runtime),
+            store: store.overlaid(over.store),
+            staging: staging.overlaid(over.staging),
+            otlp: otlp.overlaid(over.otlp),
+            stale_after: over.stale_after.or(stale_after),
+            expire_after: over.expire_after.or(expire_after),
+            megabyte: over.megabyte.or(megabyte),
+            hash,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_variable_sets_a_key_that_exists() {
+        for (name, path) in VARIABLES {
+            let value = match path.rsplit('.').next().unwrap() {
+                "source" => "telemetry_json",
+                "protocol" => "http/protobuf",
+                "compression" => "none",
+                _ => "5s",
+            };
+            let sized = if path.contains("max_bytes") || path.contains("body_max") || *path == "megabyte" {
+                "1MiB"
+            } else {
+                value
+            };
+            let one: Result<Config, _> = serde_json::from_value(nest(path, sized));
+            assert!(one.is_ok(), "{name}: {:?}", one.err());
+        }
+    }
+
+    #[test]
+    fn the_key_of_the_environment_joins_those_of_the_file() {
+        let env = |name: &str| (name == "LINKIT_BRIDGE_API_KEY").then(|| "k".to_owned());
+        let config = Config::parse("c", "web: { api_keys: [ { name: ops, sha256: '00' } ] }\n", &env).unwrap();
+        let names: Vec<_> = config.web.api_keys.unwrap().into_iter().map(|key| key.name).collect();
+        assert_eq!(names, ["ops", "environment"]);
+    }
+}

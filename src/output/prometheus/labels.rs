@@ -1,0 +1,206 @@
+//! Labels: the attributes of an instrument or the label pairs of a joined family, as names a page can hold.
+//!
+//! The usual case borrows; a vector is made only where a name has to change. Label names always rise strictly, so
+//! that two series are the same exactly when their labels compare equal.
+
+use std::borrow::Cow;
+use std::cmp::Ordering;
+
+use prometheus::proto::LabelPair;
+
+/// The labels of one series.
+#[derive(Clone, Debug)]
+pub(super) enum Labels<'a> {
+    /// Attributes that are labels as they stand.
+    Attributes(&'a [(String, String)]),
+    /// Label pairs that are labels as they stand.
+    Pairs(&'a [LabelPair]),
+    /// Anything that had to be changed or put in order.
+    Made(Vec<(Cow<'a, str>, Cow<'a, str>)>),
+}
+
+impl<'a> Labels<'a> {
+    /// Attributes as labels, by the OpenTelemetry specification (compatibility/prometheus_and_openmetrics.md, "Metric
+    /// Attributes"): keys that become the same name have their values joined with `;` in the order of the keys.
+    ///
+    /// An empty value means the same as no label, to Prometheus and in OpenMetrics; it is left out.
+    pub(super) fn of_attributes(attributes: &'a [(String, String)]) -> Self {
+        let as_they_stand = attributes.iter().all(|(key, value)| is_made_name(key) && !value.is_empty());
+        if as_they_stand && attributes.is_sorted_by(|a, b| a.0 < b.0) {
+            return Self::Attributes(attributes);
+        }
+        let mut sorted: Vec<_> = attributes.iter().collect();
+        sorted.sort();
+        let mut made: Vec<(Cow<'a, str>, Cow<'a, str>)> = Vec::with_capacity(sorted.len());
+        for (key, value) in sorted {
+            let name = made_name(key);
+            match made.iter_mut().find(|(held, _)| *held == name) {
+                Some((_, held)) => {
+                    let held = held.to_mut();
+                    held.push(';');
+                    held.push_str(value);
+                }
+                None => made.push((name, Cow::Borrowed(value))),
+            }
+        }
+        made.retain(|(_, value)| !value.is_empty());
+        made.sort();
+        Self::Made(made)
+    }
+
+    /// The labels of a joined family, as they are; `None` if a name is invalid, reserved or there twice.
+    pub(super) fn of_pairs(pairs: &'a [LabelPair]) -> Option<Self> {
+        if !pairs.iter().all(|pair| is_label_name(pair.name()) && !pair.name().starts_with("__")) {
+            return None;
+        }
+        let has_values = pairs.iter().all(|pair| !pair.value().is_empty());
+        if has_values && pairs.is_sorted_by(|a, b| a.name() < b.name()) {
+            return Some(Self::Pairs(pairs));
+        }
+        let mut made: Vec<_> = pairs.iter().map(|pair| (Cow::from(pair.name()), Cow::from(pair.value()))).collect();
+        made.sort();
+        let is_unique = made.windows(2).all(|two| two[0].0 != two[1].0);
+        made.retain(|(_, value)| !value.is_empty());
+        is_unique.then_some(Self::Made(made))
+    }
+
+    /// How many there are.
+    pub(super) const fn len(&self) -> usize {
+        match self {
+            Self::Attributes(attributes) => attributes.len(),
+            Self::Pairs(pairs) => pairs.len(),
+            Self::Made(made) => made.len(),
+        }
+    }
+
+    /// Names and values, names rising.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        (0..self.len()).map(|at| match self {
+            Self::Attributes(attributes) => (attributes[at].0.as_str(), attributes[at].1.as_str()),
+            Self::Pairs(pairs) => (pairs[at].name(), pairs[at].value()),
+            Self::Made(made) => (made[at].0.as_ref(), made[at].1.as_ref()),
+        })
+    }
+
+    /// Whether a label of this name is there.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.iter().any(|(held, _)| held == name)
+    }
+
+    /// The order of series on a page.
+    pub(super) fn order(&self, other: &Self) -> Ordering {
+        self.iter().cmp(other.iter())
+    }
+}
+
+/// Whether a metric may have this name: `[a-zA-Z_:][a-zA-Z0-9_:]*` (exposition_formats.md, text 0.0.4).
+pub(super) fn is_metric_name(name: &str) -> bool {
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b':';
+    name.bytes().all(is_part) && name.bytes().next().is_some_and(|first| !first.is_ascii_digit())
+}
+
+/// Whether a label may have this name: `[a-zA-Z_][a-zA-Z0-9_]*`.
+fn is_label_name(name: &str) -> bool {
+    is_metric_name(name) && !name.contains(':')
+}
+
+/// Whether [`made_name`] would leave this key alone.
+fn is_made_name(key: &str) -> bool {
+    is_label_name(key) && !key.contains("__")
+}
+
+/// The label name of an attribute key: each run of other characters becomes one `_`; a leading digit gets `key_` in
+/// front, as the Prometheus project's own translator writes it.
+fn made_name(key: &str) -> Cow<'_, str> {
+    if is_made_name(key) {
+        return Cow::Borrowed(key);
+    }
+    let mut name = String::with_capacity(key.len() + 4);
+    if key.starts_with(|first: char| first.is_ascii_digit()) {
+        name.push_str("key_");
+    }
+    for c in key.chars() {
+        let c = if c.is_ascii_alphanumeric() { c } else { '_' };
+        if c != '_' || !name.ends_with('_') {
+            name.push(c);
+        }
+    }
+    if name.is_empty() {
+        name.push('_');
+    }
+    Cow::Owned(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attributes(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    }
+
+    fn pairs(pairs: &[(&str, &str)]) -> Vec<LabelPair> {
+        let pair = |(name, value): &(&str, &str)| {
+            let mut pair = LabelPair::default();
+            pair.set_name((*name).to_owned());
+            pair.set_value((*value).to_owned());
+            pair
+        };
+        pairs.iter().map(pair).collect()
+    }
+
+    fn shown(labels: &Labels<'_>) -> String {
+        labels.iter().map(|(name, value)| format!("{name}={value} ")).collect()
+    }
+
+    #[test]
+    fn f1_keys_become_label_names() {
+        for (key, name) in [
+            ("collection", "collection"),
+            ("service.name", "service_name"),
+            ("a..b--c", "a_b_c"),
+            ("a__b", "a_b"),
+            ("__name__", "_name_"),
+            ("1st", "key_1st"),
+            ("ключ", "_"),
+            ("größe", "gr_e"),
+            ("a:b", "a_b"),
+            ("", "_"),
+        ] {
+            assert_eq!(made_name(key), name, "{key}");
+            assert!(is_label_name(&made_name(key)), "{key}");
+        }
+    }
+
+    #[test]
+    fn f4_values_of_colliding_keys_are_joined_in_the_order_of_the_keys() {
+        for given in [[("a_b", "3"), ("a.b", "2"), ("a-b", "1")], [("a-b", "1"), ("a.b", "2"), ("a_b", "3")]] {
+            assert_eq!(shown(&Labels::of_attributes(&attributes(&given))), "a_b=1;2;3 ");
+        }
+    }
+
+    #[test]
+    fn ordinary_labels_are_borrowed() {
+        let given = attributes(&[("a", "1"), ("b", "2")]);
+        assert!(matches!(Labels::of_attributes(&given), Labels::Attributes(_)));
+        let given = pairs(&[("a", "1"), ("b", "2")]);
+        assert!(matches!(Labels::of_pairs(&given), Some(Labels::Pairs(_))));
+    }
+
+    #[test]
+    fn labels_are_put_in_order_and_empty_values_left_out() {
+        let given = attributes(&[("b", "2"), ("c", ""), ("a", "1")]);
+        assert_eq!(shown(&Labels::of_attributes(&given)), "a=1 b=2 ");
+        let given = pairs(&[("b", "2"), ("c", ""), ("a", "1")]);
+        assert_eq!(shown(&Labels::of_pairs(&given).unwrap()), "a=1 b=2 ");
+    }
+
+    #[test]
+    fn joined_labels_are_taken_as_they_are_or_not_at_all() {
+        for bad in ["", "a.b", "a:b", "1a", "__name__", "é"] {
+            assert!(Labels::of_pairs(&pairs(&[(bad, "1")])).is_none(), "{bad}");
+        }
+        assert!(Labels::of_pairs(&pairs(&[("a", "1"), ("a", "2")])).is_none());
+        assert!(Labels::of_pairs(&pairs(&[("a", "1"), ("a", "")])).is_none());
+    }
+}

@@ -1,0 +1,240 @@
+//! Writes families in the text format 0.0.4 and in OpenMetrics 1.0.0, which differ in less than they share.
+//!
+//! One vector of bytes takes the whole page. A series with several samples has its labels escaped once; the other
+//! samples copy them from the page itself.
+
+use std::ops::Range;
+
+use prometheus::proto::Summary;
+
+use super::Syntax;
+use super::family::{Histogram, Origin, PageFamily, PageKind, Series, Value};
+use super::labels::Labels;
+use super::number::{push_bound, push_float, push_number, push_seconds, push_uint};
+
+/// A page being written.
+pub(super) struct Writer {
+    out: Vec<u8>,
+    syntax: Syntax,
+}
+
+/// The labels of the series being written, and where they stand on the page once they do.
+struct Held<'s, 'a> {
+    labels: &'s Labels<'a>,
+    written: Option<Range<usize>>,
+}
+
+impl Writer {
+    /// An empty page with room for these families.
+    pub(super) fn new(syntax: Syntax, families: &[PageFamily<'_>]) -> Self {
+        Self { out: Vec::with_capacity(families.iter().map(estimate).sum()), syntax }
+    }
+
+    /// The page.
+    pub(super) fn finish(mut self) -> Vec<u8> {
+        if self.is_openmetrics() {
+            self.text("# EOF\n");
+        }
+        self.out
+    }
+
+    /// Writes a family with its samples.
+    pub(super) fn family(&mut self, family: &PageFamily<'_>) {
+        self.head(family);
+        for series in &family.series {
+            let mut held = Held { labels: &series.labels, written: None };
+            match series.value {
+                Value::Number(number) => {
+                    let (name, suffix) = self.sample_name(family);
+                    self.sample(name, suffix, &mut held, None);
+                    self.end(|out| push_number(out, number));
+                }
+                Value::Histogram(histogram) => self.histogram(&family.name, &histogram, &mut held),
+                Value::Summary(summary) => self.summary(&family.name, summary, &mut held),
+            }
+            self.created(family, series, &mut held);
+        }
+    }
+
+    /// The lines before the samples: HELP and TYPE, or OpenMetrics' TYPE, UNIT and HELP, in that order.
+    fn head(&mut self, family: &PageFamily<'_>) {
+        if !self.is_openmetrics() {
+            self.help(family, &family.name);
+            return self.line("TYPE", &family.name, type_name(family.kind, self.syntax));
+        }
+        self.line("TYPE", family.stem(), type_name(family.kind, self.syntax));
+        if let Some(unit) = family.unit_word() {
+            self.line("UNIT", family.stem(), &unit);
+        }
+        self.help(family, family.stem());
+    }
+
+    fn line(&mut self, keyword: &str, name: &str, value: &str) {
+        for part in ["# ", keyword, " ", name, " ", value, "\n"] {
+            self.text(part);
+        }
+    }
+
+    /// HELP with an instrument's own name at the end, so that those who know the figure by it find it; left out if
+    /// there is nothing to say.
+    fn help(&mut self, family: &PageFamily<'_>, name: &str) {
+        let help = family.help.trim_end();
+        if help.is_empty() && family.origin == Origin::Joined {
+            return;
+        }
+        for part in ["# HELP ", name, " "] {
+            self.text(part);
+        }
+        let escapes_quotes = self.is_openmetrics();
+        push_escaped(&mut self.out, help, escapes_quotes);
+        if let Origin::Instrument(otel_name) = family.origin {
+            self.text(match help.bytes().last() {
+                None => "",
+                Some(b'.' | b'!' | b'?') => " ",
+                Some(_) => ". ",
+            });
+            self.text("OTel name ");
+            push_escaped(&mut self.out, otel_name, escapes_quotes);
+            self.text(".");
+        }
+        self.text("\n");
+    }
+
+    /// The name of the one sample of a counter, gauge or info, in two parts.
+    fn sample_name<'f>(&self, family: &'f PageFamily<'_>) -> (&'f str, &'static str) {
+        match family.kind {
+            PageKind::Counter if self.is_openmetrics() => (family.stem(), "_total"),
+            _ => (&family.name, ""),
+        }
+    }
+
+    fn histogram(&mut self, name: &str, histogram: &Histogram<'_>, held: &mut Held<'_, '_>) {
+        for (bound, count) in histogram.buckets.iter().chain([(f64::INFINITY, histogram.count)]) {
+            self.sample(name, "_bucket", held, Some(("le", bound)));
+            self.end(|out| push_uint(out, count));
+        }
+        if !self.is_openmetrics() || histogram.has_rising_sum() {
+            self.sum_and_count(name, histogram.sum, histogram.count, held);
+        }
+    }
+
+    fn summary(&mut self, name: &str, summary: &Summary, held: &mut Held<'_, '_>) {
+        let is_openmetrics = self.is_openmetrics();
+        for quantile in summary.get_quantile() {
+            // OpenMetrics forbids values below 0 here, and one of them would void the page.
+            if is_openmetrics && quantile.value() < 0.0 {
+                continue;
+            }
+            self.sample(name, "", held, Some(("quantile", quantile.quantile())));
+            self.end(|out| push_float(out, quantile.value()));
+        }
+        if !is_openmetrics || summary.sample_sum() >= 0.0 {
+            self.sum_and_count(name, summary.sample_sum(), summary.sample_count(), held);
+        }
+    }
+
+    fn sum_and_count(&mut self, name: &str, sum: f64, count: u64, held: &mut Held<'_, '_>) {
+        self.sample(name, "_sum", held, None);
+        self.end(|out| push_float(out, sum));
+        self.sample(name, "_count", held, None);
+        self.end(|out| push_uint(out, count));
+    }
+
+    /// When a series began to count, which only OpenMetrics can say.
+    fn created(&mut self, family: &PageFamily<'_>, series: &Series<'_>, held: &mut Held<'_, '_>) {
+        let counts = matches!(family.kind, PageKind::Counter | PageKind::Histogram | PageKind::Summary);
+        let Some(start) = series.start.filter(|_| counts && self.is_openmetrics()) else { return };
+        self.sample(family.stem(), "_created", held, None);
+        self.end(|out| push_seconds(out, start));
+    }
+
+    /// A sample up to its value: name and labels, `bound` the last of them.
+    fn sample(&mut self, name: &str, suffix: &str, held: &mut Held<'_, '_>, bound: Option<(&str, f64)>) {
+        self.text(name);
+        self.text(suffix);
+        if held.labels.len() == 0 && bound.is_none() {
+            return self.text(" ");
+        }
+        self.text("{");
+        match &held.written {
+            Some(written) => self.out.extend_from_within(written.clone()),
+            None => held.written = Some(self.labels(held.labels)),
+        }
+        if let Some((label, bound)) = bound {
+            self.text(if held.labels.len() == 0 { "" } else { "," });
+            self.text(label);
+            self.text("=\"");
+            push_bound(&mut self.out, bound);
+            self.text("\"");
+        }
+        self.text("} ");
+    }
+
+    fn labels(&mut self, labels: &Labels<'_>) -> Range<usize> {
+        let start = self.out.len();
+        for (at, (name, value)) in labels.iter().enumerate() {
+            self.text(if at == 0 { "" } else { "," });
+            self.text(name);
+            self.text("=\"");
+            push_escaped(&mut self.out, value, true);
+            self.text("\"");
+        }
+        start..self.out.len()
+    }
+
+    /// A sample's value.
+    fn end(&mut self, push: impl FnOnce(&mut Vec<u8>)) {
+        push(&mut self.out);
+        self.text("\n");
+    }
+
+    fn text(&mut self, text: &str) {
+        self.out.extend_from_slice(text.as_bytes());
+    }
+
+    fn is_openmetrics(&self) -> bool {
+        self.syntax == Syntax::OpenMetrics100
+    }
+}
+
+/// The word for a kind in a TYPE line.
+const fn type_name(kind: PageKind, syntax: Syntax) -> &'static str {
+    match (kind, syntax) {
+        (PageKind::Counter, _) => "counter",
+        (PageKind::Gauge, _) | (PageKind::Info, Syntax::Text004) => "gauge",
+        (PageKind::Histogram, _) => "histogram",
+        (PageKind::Summary, _) => "summary",
+        (PageKind::Unknown, Syntax::Text004) => "untyped",
+        (PageKind::Unknown, Syntax::OpenMetrics100) => "unknown",
+        (PageKind::Info, Syntax::OpenMetrics100) => "info",
+    }
+}
+
+/// A text with backslashes, line feeds and, where they delimit it or OpenMetrics wants it, double quotes escaped.
+fn push_escaped(out: &mut Vec<u8>, text: &str, escapes_quotes: bool) {
+    let mut rest = text.as_bytes();
+    let is_special = |byte: &u8| matches!(byte, b'\\' | b'\n') || (*byte == b'"' && escapes_quotes);
+    while let Some(at) = rest.iter().position(is_special) {
+        out.extend_from_slice(&rest[..at]);
+        out.extend_from_slice(match rest[at] {
+            b'\n' => b"\\n",
+            b'"' => b"\\\"",
+            _ => b"\\\\",
+        });
+        rest = &rest[at + 1..];
+    }
+    out.extend_from_slice(rest);
+}
+
+/// About how many bytes a family takes, so that the page rarely has to grow.
+fn estimate(family: &PageFamily<'_>) -> usize {
+    let Some(first) = family.series.first() else { return 0 };
+    let head = 3 * family.name.len() + family.help.len() + 120;
+    let labels: usize = first.labels.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
+    let samples = match first.value {
+        Value::Number(_) => 2,
+        Value::Histogram(histogram) => histogram.buckets.iter().count() + 4,
+        Value::Summary(summary) => summary.get_quantile().len() + 3,
+    };
+    head + family.series.len() * samples * (family.name.len() + labels + 40)
+}

@@ -1,0 +1,62 @@
+//! Secrets and their `_file` twins: a secret is given in place or in a file, never both.
+
+use std::path::Path;
+
+use secrecy::SecretString;
+
+/// Longest secret file that is read.
+const SECRET_BYTES_MAX: u64 = 64 * 1024;
+
+/// The secret `key`, from its place or from the file its twin names; a line end at the file's end is not part of it.
+///
+/// # Errors
+/// When both are given, or the file cannot be read, is empty or is too large; the text never holds the secret.
+pub fn from_twins(
+    key: &str,
+    value: Option<&SecretString>,
+    file: Option<&Path>,
+) -> Result<Option<SecretString>, String> {
+    match (value, file) {
+        (Some(_), Some(_)) => Err(format!("{key} and {key}_file are both set; keep one of them")),
+        (Some(value), None) => Ok(Some(value.clone())),
+        (None, Some(file)) => read(key, file).map(Some),
+        (None, None) => Ok(None),
+    }
+}
+
+fn read(key: &str, file: &Path) -> Result<SecretString, String> {
+    let problem = |cause: &dyn std::fmt::Display| {
+        format!("{key}_file {}: {cause}; give the bridge a readable file that holds the secret alone", file.display())
+    };
+    let size = std::fs::metadata(file).map_err(|error| problem(&error))?.len();
+    if size > SECRET_BYTES_MAX {
+        return Err(problem(&format_args!("{size} bytes are too many for a secret")));
+    }
+    let text = std::fs::read_to_string(file).map_err(|error| problem(&error))?;
+    let secret = text.trim_end_matches(['\r', '\n']);
+    if secret.is_empty() {
+        return Err(problem(&"the file is empty"));
+    }
+    Ok(SecretString::from(secret))
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret;
+
+    use super::*;
+
+    #[test]
+    fn a_file_gives_its_secret_without_the_line_end() {
+        let path = std::env::temp_dir().join(format!("linkit-bridge-secret-{}", std::process::id()));
+        std::fs::write(&path, "s3cret\n").unwrap();
+        let secret = from_twins("key", None, Some(&path)).unwrap().unwrap();
+        assert_eq!(secret.expose_secret(), "s3cret");
+        let both = from_twins("key", Some(&secret), Some(&path)).unwrap_err();
+        assert!(both.contains("both") && !both.contains("s3cret"), "{both}");
+        std::fs::write(&path, "\n").unwrap();
+        assert!(from_twins("key", None, Some(&path)).unwrap_err().contains("empty"));
+        std::fs::remove_file(&path).unwrap();
+        assert!(from_twins("key", None, Some(&path)).unwrap_err().contains("readable"));
+    }
+}

@@ -1,0 +1,114 @@
+//! Liveness, readiness and health: three questions with three answers.
+//!
+//! - `/-/healthy`: does the process answer? Never depends on a source.
+//! - `/-/ready`: has every collector finished its first attempt, well or badly? A dead source does not hide the others.
+//! - `/api/v1/health`: are the figures good? For people and Linkit's clients.
+
+use std::fmt::Write as _;
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use serde::Serialize;
+
+use super::App;
+use super::error::json;
+use crate::registry::CollectorStatus;
+
+#[derive(Serialize)]
+struct Pong {
+    message: &'static str,
+    timestamp: String,
+}
+
+#[derive(Serialize)]
+struct Health<'a> {
+    status: &'static str,
+    version: &'a str,
+    environment: &'a str,
+    timestamp: String,
+}
+
+/// `GET /api/v1/ping`
+pub(super) async fn ping(State(app): State<App>) -> Response {
+    json(StatusCode::OK, &Pong { message: "pong", timestamp: app.timestamp() })
+}
+
+/// `GET /api/v1/health`
+pub(super) async fn health(State(app): State<App>) -> Response {
+    let (status, code) = judge(&app.registry.current().collectors);
+    let info = &app.info;
+    let health = Health { status, version: &info.version, environment: &info.environment, timestamp: app.timestamp() };
+    json(code, &health)
+}
+
+/// `GET /-/healthy`
+pub(super) async fn healthy() -> &'static str {
+    "healthy\n"
+}
+
+/// `GET /-/ready`
+pub(super) async fn ready(State(app): State<App>) -> Response {
+    let snapshot = app.registry.current();
+    let is_ready = snapshot.collectors.iter().all(|collector| collector.attempts > 0);
+    let mut body = String::from(if is_ready { "ready\n" } else { "not ready: first attempts are under way\n" });
+    for collector in &snapshot.collectors {
+        let _ = writeln!(body, "{} ({}): {}", collector.section.name(), collector.source, state(collector));
+    }
+    let code = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (code, body).into_response()
+}
+
+/// The class of the last error, not its message: anyone may read this, and a message names hosts and files.
+fn state(collector: &CollectorStatus) -> String {
+    match (collector.up, &collector.last_error) {
+        (Some(true), _) => "up".to_owned(),
+        (Some(false), Some((class, _))) => format!("down, {class}"),
+        (Some(false), None) => "down".to_owned(),
+        (None, _) => "pending".to_owned(),
+    }
+}
+
+/// Unhealthy: a section has nothing to show. Degraded: what is shown is old, or was not confirmed by the last attempt.
+fn judge(collectors: &[CollectorStatus]) -> (&'static str, StatusCode) {
+    if collectors.iter().any(|collector| !collector.age.is_shown()) {
+        ("unhealthy", StatusCode::SERVICE_UNAVAILABLE)
+    } else if collectors.iter().any(|collector| collector.age.name() == "stale" || collector.up == Some(false)) {
+        ("degraded", StatusCode::OK)
+    } else {
+        ("healthy", StatusCode::OK)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::Section;
+    use crate::reading::Age;
+
+    fn collector(age: Age, up: Option<bool>) -> CollectorStatus {
+        let last_error = (up == Some(false)).then(|| ("timeout", "no answer from 10.0.0.7".to_owned()));
+        let section = Section::Store;
+        CollectorStatus { section, source: "sqlite", attempts: 1, up, last_success: None, last_error, age }
+    }
+
+    #[test]
+    fn the_worst_collector_decides() {
+        let good = collector(Age::Fresh, Some(true));
+        for (other, status) in [
+            (collector(Age::Fresh, Some(true)), "healthy"),
+            (collector(Age::Fresh, None), "healthy"),
+            (collector(Age::Fresh, Some(false)), "degraded"),
+            (collector(Age::Stale, Some(true)), "degraded"),
+            (collector(Age::Expired, Some(false)), "unhealthy"),
+            (collector(Age::Never, None), "unhealthy"),
+        ] {
+            assert_eq!(judge(&[good.clone(), other]).0, status);
+        }
+    }
+
+    #[test]
+    fn a_state_names_the_class_and_no_host() {
+        assert_eq!(state(&collector(Age::Fresh, Some(false))), "down, timeout");
+    }
+}

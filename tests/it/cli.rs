@@ -1,0 +1,132 @@
+//! The command line from outside: flags, exit codes, one clear line for each mistake, and the stop.
+
+use std::net::{TcpListener, TcpStream};
+use std::process::Output;
+use std::time::{Duration, Instant};
+
+use crate::support::Directory;
+use crate::support::bridge::{Bridge, KEY, command};
+use crate::support::http::get;
+
+fn run(args: &[&str], env: &[(&str, &str)]) -> Output {
+    command().args(args).envs(env.iter().copied()).output().unwrap()
+}
+
+fn check(config: &str) -> (Option<i32>, String, String) {
+    let directory = Directory::new("cli");
+    let file = directory.write("bridge.yml", config);
+    let output = run(&["--config.check", "--log.level=error", "--config.file", file.to_str().unwrap()], &[]);
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace(file.to_str().unwrap(), "bridge.yml");
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+#[test]
+fn a_good_configuration_is_said_to_be_good() {
+    let (code, said, _) = check(
+        "store: { source: sqlite, path: /srv/data.db }\n\
+         otlp: { endpoint: 'http://collector:4318', name: main }\n",
+    );
+    assert_eq!(code, Some(0));
+    assert_eq!(said, "the configuration is good: store from sqlite every 15s; push to main every 15s\n");
+}
+
+#[test]
+fn a_bad_configuration_is_one_line_with_place_and_remedy_and_exit_code_2() {
+    for (config, part) in [
+        ("store:\n  sorce: sqlite\n", "bridge.yml:2: unknown key sorce; did you mean source?"),
+        ("store: { path: /srv/data.db }\n", "store: source is missing"),
+        ("store: { source: sqlite }\n", "store: path is missing"),
+        ("store: { source: self }\n", "store: source self cannot read this section; use sqlite or telemetry_json"),
+        ("store: { source: sqlite, path: /a, url: 'http://b' }\n", "store: url has no meaning for source sqlite"),
+        ("runtime: { source: telemetry_json, url: 'ftp://a' }\n", "runtime: "),
+        ("runtime: { source: telemetry_json, url: 'http://u:hunter2@a' }\n", "runtime: "),
+        ("web: { api_keys: [ { name: ops } ] }\n", "key \"ops\": nothing is set"),
+        ("web: { api_keys: [ { name: ops, sha256: abc } ] }\n", "64 hexadecimal digits"),
+        ("web: { api_keys: [ { name: ops, key_file: /nowhere/key } ] }\n", "key_file /nowhere/key: "),
+        ("web: { listen: ['nowhere'] }\n", "listen address nowhere"),
+        ("otlp: { endpoint: 'collector:4318' }\n", "otlp: the endpoint "),
+        ("otlp: { protocol: grpc }\n", "bridge.yml:1: unknown value grpc"),
+    ] {
+        let (code, said, error) = check(config);
+        assert_eq!((code, said.as_str()), (Some(2), ""), "{config}: {error}");
+        assert!(error.contains(part) && error.lines().count() == 1, "{config}: {error}");
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+}
+
+#[test]
+fn bad_usage_is_exit_code_2_and_help_and_version_are_0() {
+    let output = run(&["--web.listen-adress=:1"], &[]);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(error.contains("--web.listen-address"), "no suggestion in {error}");
+    assert_eq!(run(&["--config.file", "/nowhere.yml"], &[]).status.code(), Some(2));
+    assert_eq!(run(&["--config.check"], &[("LINKIT_BRIDGE_STALE_AFTER", "soon")]).status.code(), Some(2));
+    for flag in ["--help", "--version"] {
+        let output = run(&[flag], &[]);
+        assert_eq!(output.status.code(), Some(0));
+        assert!(String::from_utf8_lossy(&output.stdout).contains("linkit-bridge"));
+    }
+}
+
+#[test]
+fn an_address_that_is_taken_is_exit_code_1() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let output = run(&["--web.listen-address", &address], &[]);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(error.contains(&format!("failed to listen on {address}")), "{error}");
+}
+
+#[tokio::test]
+async fn variables_alone_are_a_configuration() {
+    let env = [("LINKIT_BRIDGE_RUNTIME_SOURCE", "self"), ("LINKIT_BRIDGE_SERVICE_ENVIRONMENT", "by-variable")];
+    let bridge = Bridge::start_with("", &env).await;
+    let health = get(&format!("{}/api/v1/health", bridge.url), &[]).await.unwrap().json();
+    assert_eq!(health["environment"], "by-variable");
+    let series = bridge.series().await;
+    for name in ["linkit_runtime_goroutines", "linkit_runtime_heap_allocated_bytes", "linkit_runtime_cpus"] {
+        assert!(series[name] >= 1.0, "{name}");
+    }
+    assert!(series["linkit_runtime_memory_allocated_bytes_total"] >= series["linkit_runtime_heap_allocated_bytes"]);
+    assert!(!series.contains_key("linkit_runtime_gc_cycles_total"), "a Rust process has no garbage collection");
+}
+
+#[tokio::test]
+async fn without_a_source_the_json_is_503_and_says_which() {
+    let bridge = Bridge::start("runtime: { source: self }\n").await;
+    let answer = bridge.telemetry().await;
+    assert_eq!(answer.status, 503);
+    assert!(answer.headers.contains_key("retry-after"));
+    let json = answer.json();
+    assert_eq!((&json["code"], &json["error"]), (&503.into(), &"Service Unavailable".into()));
+    let details = json["details"].as_str().unwrap();
+    assert!(details.contains("store") && details.contains("staging") && !details.contains("runtime"), "{details}");
+}
+
+#[tokio::test]
+async fn without_a_key_the_json_refuses_all() {
+    let mut child =
+        crate::support::process::Process::start("the bridge", command().args(["--web.listen-address", "127.0.0.1:0"]));
+    let line = child.line("message=listening").await;
+    let address = line.split("address=").nth(1).unwrap().split_whitespace().next().unwrap().trim_matches('"');
+    let answer = get(&format!("http://{address}/api/v1/telemetry"), &[("authorization", "")]).await.unwrap();
+    assert_eq!(answer.status, 401);
+    assert!(child.output().contains("no API key is configured"));
+}
+
+#[tokio::test]
+async fn sigterm_is_a_clean_stop_even_with_half_open_connections() {
+    let mut bridge = Bridge::start("runtime: { source: self }\n").await;
+    let address = bridge.url.trim_start_matches("http://");
+    let half_open: Vec<_> = (0..3).map(|_| TcpStream::connect(address).unwrap()).collect();
+    bridge.get("/metrics").await;
+    let asked = Instant::now();
+    bridge.process.signal("-TERM");
+    assert!(bridge.process.ended().await.success());
+    assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
+    drop(half_open);
+    let output = bridge.process.output();
+    assert!(output.contains("message=stopped") && !output.contains(KEY), "{output}");
+}

@@ -1,0 +1,2 @@
+curl -X GET "https://linkit.works/api/v1/telemetry" \
+-H "Authorization: your_api_key_here"

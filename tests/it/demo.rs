@@ -1,0 +1,70 @@
+//! `linkit-bridge demo` as a newcomer meets it: one command, a key, the lines to try, and a page that lives.
+
+use std::process::Command;
+
+use crate::support::bridge::command;
+use crate::support::http::get;
+use crate::support::peers::{peer, program};
+use crate::support::process::Process;
+use crate::support::{Directory, eventually, root};
+
+struct Demo {
+    process: Process,
+    url: String,
+    temporary: Directory,
+}
+
+async fn demo(args: &[&str]) -> Demo {
+    let temporary = Directory::new("demo");
+    let mut command = command();
+    command.arg("demo").args(["--web.listen-address", "127.0.0.1:0"]).args(args).env("TMPDIR", temporary.path());
+    let mut process = Process::start("the demo", &mut command);
+    let line = process.line("  http://").await;
+    let url = line.trim().trim_end_matches('/').to_owned();
+    Demo { process, url, temporary }
+}
+
+#[tokio::test]
+async fn it_prints_lines_that_work_and_leaves_nothing_behind() {
+    let mut demo = demo(&[]).await;
+    let curl = demo.process.line("curl -H").await;
+    let json = || async {
+        let output = Command::new("bash").args(["-c", &format!("{} --silent --fail", curl.trim())]).output().unwrap();
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).ok()
+    };
+    if program("curl").is_some() {
+        let json = eventually("the JSON by the printed line", json).await;
+        assert!(json["store"]["skus"].as_u64().unwrap() > 1000);
+    }
+    let completed = || async {
+        let body = get(&format!("{}/metrics", demo.url), &[]).await?.body;
+        crate::support::page::series(&body).get("linkit_staging_completed_total").copied()
+    };
+    let first = eventually("a first figure", completed).await;
+    let moved = || async { completed().await.filter(|now| *now > first) };
+    eventually("a figure that moves", moved).await;
+    demo.process.signal("-INT");
+    assert!(demo.process.ended().await.success(), "{}", demo.process.output());
+    assert_eq!(std::fs::read_dir(demo.temporary.path()).unwrap().count(), 0, "something was left behind");
+}
+
+#[tokio::test]
+async fn a_given_key_is_the_key() {
+    let demo = demo(&["--api-key", "a-key-of-mine"]).await;
+    let url = format!("{}/api/v1/telemetry", demo.url);
+    let ask = || async { get(&url, &[("authorization", "a-key-of-mine")]).await.filter(|answer| answer.status == 200) };
+    let answer = eventually("the JSON", ask).await;
+    assert_eq!(answer.headers["x-telemetry-absent"], "runtime.num_gc,runtime.gc_pause_ns");
+    assert_eq!(get(&url, &[]).await.unwrap().status, 401);
+}
+
+#[tokio::test]
+async fn its_page_shows_the_figures_live_in_a_browser() {
+    let (Some(_chromium), Some(node)) = (peer("chromium"), program("node")) else { return };
+    let demo = demo(&[]).await;
+    let mut browser = Command::new(node);
+    browser.arg(root().join("tests/it/demo/page.mjs")).arg(&demo.url);
+    browser.arg(std::env::var_os("LINKIT_BRIDGE_SCREENSHOTS").unwrap_or_default());
+    let output = browser.env("PEERS", root().join("target/peers")).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}

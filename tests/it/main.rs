@@ -1,0 +1,24 @@
+//! Every test from outside the crate, in one binary so that it is linked once; foldered as the library is.
+//!
+//! Tests against real peers find them in `target/peers`, where `tests/peers/install` puts them. A test whose peer is
+//! absent says that it was skipped, unless `LINKIT_BRIDGE_TEST_PEERS=require` makes that a failure.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "tests fail by panicking and say what they skip"
+)]
+#![allow(unreachable_pub, missing_docs, reason = "a test binary has no callers")]
+
+mod support;
+
+mod backend;
+mod cli;
+mod contract;
+mod dashboards;
+mod demo;
+mod faces;
+mod house;
+mod page;
+mod push;
+mod registry;

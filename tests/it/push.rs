@@ -1,0 +1,151 @@
+//! OTLP push before real receivers: an OpenTelemetry Collector and Prometheus 3; and a dead one that disturbs nobody.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::support::backend::{Backend, SMALL};
+use crate::support::bridge::Bridge;
+use crate::support::peers::peer;
+use crate::support::process::Process;
+use crate::support::prometheus::Prometheus;
+use crate::support::{Directory, eventually, free_port, http};
+
+/// A real OpenTelemetry Collector whose file exporter writes each request as one line of JSON.
+struct Collector {
+    _process: Process,
+    endpoint: String,
+    directory: Directory,
+}
+
+impl Collector {
+    async fn start() -> Option<Self> {
+        let program = peer("otelcol")?;
+        let directory = Directory::new("otelcol");
+        let (health, receiver) = (free_port(), free_port());
+        let out = directory.path().join("out.json");
+        let config = format!(
+            "extensions: {{ health_check: {{ endpoint: '127.0.0.1:{health}' }} }}\n\
+             receivers: {{ otlp: {{ protocols: {{ http: {{ endpoint: '127.0.0.1:{receiver}' }} }} }} }}\n\
+             exporters: {{ file: {{ path: '{}', flush_interval: 10ms }} }}\n\
+             service:\n  telemetry: {{ metrics: {{ level: none }} }}\n  extensions: [health_check]\n  \
+             pipelines: {{ metrics: {{ receivers: [otlp], exporters: [file] }} }}\n",
+            out.display()
+        );
+        let file = directory.write("otelcol.yml", &config);
+        let process = Process::start("the collector", Command::new(program).arg("--config").arg(file));
+        let url = format!("http://127.0.0.1:{health}/");
+        eventually("the collector being healthy", || async {
+            http::get(&url, &[]).await.filter(|answer| answer.status == 200)
+        })
+        .await;
+        Some(Self { _process: process, endpoint: format!("http://127.0.0.1:{receiver}"), directory })
+    }
+
+    /// The last whole request it wrote.
+    fn last_request(&self) -> Option<Value> {
+        let text = std::fs::read_to_string(self.directory.path().join("out.json")).ok()?;
+        text.lines().rev().find_map(|line| serde_json::from_str(line).ok())
+    }
+}
+
+/// The points of one metric of a request.
+fn points<'a>(request: &'a Value, name: &str) -> Vec<&'a Value> {
+    let metrics = request["resourceMetrics"][0]["scopeMetrics"].as_array().unwrap().iter();
+    let mut metrics = metrics.flat_map(|scope| scope["metrics"].as_array().unwrap());
+    let metric = metrics.find(|metric| metric["name"] == name);
+    let data = metric.map(|metric| if metric["gauge"].is_object() { &metric["gauge"] } else { &metric["sum"] });
+    data.map(|data| data["dataPoints"].as_array().unwrap().iter().collect()).unwrap_or_default()
+}
+
+fn attribute(point: &Value, key: &str) -> Option<String> {
+    let pair = point["attributes"].as_array()?.iter().find(|pair| pair["key"] == key)?;
+    pair["value"]["stringValue"].as_str().map(str::to_owned)
+}
+
+fn sources(backend: &Backend) -> String {
+    let path = backend.database();
+    let (path, url, key) = (path.display(), &backend.url, crate::support::backend::BACKEND_KEY);
+    format!(
+        "service: {{ name: shop, version: '1.2.3', instance: 'shop-1' }}\n\
+         runtime: {{ source: telemetry_json, url: '{url}', api_key: {key} }}\n\
+         store: {{ source: sqlite, path: {path} }}\n\
+         staging: {{ source: sqlite, path: {path} }}\n"
+    )
+}
+
+#[tokio::test]
+async fn a_collector_receives_every_figure_with_resource_and_times() {
+    let Some(collector) = Collector::start().await else { return };
+    let Some(backend) = Backend::start(&SMALL, &[]).await else { return };
+    let otlp = format!("otlp: {{ endpoint: '{}', interval: 200ms }}\n", collector.endpoint);
+    let bridge = Bridge::start(&format!("{}{otlp}", sources(&backend))).await;
+    bridge.telemetry_ok().await;
+    let whole =
+        || async { collector.last_request().filter(|request| !points(request, "linkit.staging.completed").is_empty()) };
+    let request = eventually("a request with all figures", whole).await;
+    let resource = &request["resourceMetrics"][0]["resource"];
+    for (key, value) in [("service.name", "shop"), ("service.version", "1.2.3"), ("service.instance.id", "shop-1")] {
+        assert_eq!(attribute(resource, key).as_deref(), Some(value), "{key}");
+    }
+    let records = points(&request, "linkit.store.records");
+    let skus = records.iter().find(|point| attribute(point, "collection").as_deref() == Some("skus")).unwrap();
+    assert_eq!(skus["asInt"], "600");
+    let completed = points(&request, "linkit.staging.completed")[0];
+    assert_eq!(completed["asInt"], "17");
+    let nanoseconds = |key: &str| completed[key].as_str().unwrap().parse::<u64>().unwrap();
+    assert_eq!(nanoseconds("startTimeUnixNano") % 86_400_000_000_000, 0, "it starts at midnight");
+    assert!(nanoseconds("timeUnixNano") > nanoseconds("startTimeUnixNano"));
+    let delivered = || async {
+        let series = bridge.series().await;
+        (series["linkit_bridge_push_delivered_total{endpoint=\"default\"}"] >= 1.0).then_some(series)
+    };
+    let series = eventually("a delivery on the page", delivered).await;
+    assert!(series["linkit_bridge_push_dropped_total{endpoint=\"default\",reason=\"rejected\"}"] < 1.0);
+}
+
+#[tokio::test]
+async fn prometheus_3_takes_the_pushes_with_headers_from_the_environment() {
+    let Some(program) = peer("prometheus") else { return };
+    let Some(backend) = Backend::start(&SMALL, &[]).await else { return };
+    let config = "otlp: { promote_resource_attributes: [service.version] }\n\
+                  storage: { tsdb: { out_of_order_time_window: 30m } }\n";
+    let prometheus = Prometheus::start(&program, config, &["--web.enable-otlp-receiver"]).await;
+    let endpoint = format!("{}/api/v1/otlp", prometheus.url);
+    let env = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()),
+        ("OTEL_METRIC_EXPORT_INTERVAL", "200"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "x-scope=team%20a"),
+    ];
+    let bridge = Bridge::start_with(&sources(&backend), &env).await;
+    for (query, value) in [
+        ("linkit_store_records{collection='orders'}", 50.0),
+        ("linkit_staging_completed_today", 17.0),
+        ("linkit_staging_completed_total", 17.0),
+        ("linkit_bridge_collector_up{collector='runtime'}", 1.0),
+        ("count(linkit_runtime_goroutines{job='shop',instance='shop-1',service_version='1.2.3'})", 1.0),
+    ] {
+        assert!((prometheus.value(query).await - value).abs() < f64::EPSILON, "{query}");
+    }
+    let series = bridge.series().await;
+    assert!(series["linkit_bridge_push_dropped_total{endpoint=\"default\",reason=\"rejected\"}"] < 1.0, "{series:?}");
+}
+
+#[tokio::test]
+async fn a_dead_receiver_disturbs_neither_page_nor_json_and_the_stop() {
+    let Some(backend) = Backend::start(&SMALL, &[]).await else { return };
+    let otlp = format!("otlp: {{ endpoint: 'http://127.0.0.1:{}', interval: 100ms }}\n", free_port());
+    let mut bridge = Bridge::start(&format!("{}{otlp}", sources(&backend))).await;
+    bridge.telemetry_ok().await;
+    let queued = || async {
+        let series = bridge.series().await;
+        let attempts = series["linkit_bridge_push_attempts_total{endpoint=\"default\",outcome=\"unanswered\"}"];
+        let waiting = series["linkit_bridge_push_queued_batches{endpoint=\"default\"}"];
+        (attempts >= 1.0 && waiting >= 3.0).then_some(series)
+    };
+    let series = eventually("batches waiting", queued).await;
+    assert!(series["linkit_bridge_push_dropped_total{endpoint=\"default\",reason=\"size\"}"] < 1.0);
+    assert_eq!(bridge.telemetry_ok().await["store"]["skus"], 600);
+    bridge.process.signal("-TERM");
+    assert!(bridge.process.ended().await.success());
+}

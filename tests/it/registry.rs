@@ -1,0 +1,162 @@
+//! The rules of truth that the registry keeps: ages, resets, midnight, and one snapshot for all at one instant.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use linkit_bridge::catalog::{FigureId, Section};
+use linkit_bridge::clock::{Clock, ManualClock, Wall};
+use linkit_bridge::reading::{Age, Ages, Reading, Readings};
+use linkit_bridge::registry::{AttemptReport, Number, PointValue, Registry};
+use opentelemetry::metrics::MeterProvider;
+
+const MORNING: Wall = Wall::from_secs(1_705_314_600);
+
+fn bench(at: Wall) -> (Arc<ManualClock>, Registry) {
+    let clock = Arc::new(ManualClock::at(at));
+    let registry = Registry::new(clock.clone(), Ages::default(), &[]);
+    registry.attach("test", &Section::ALL, &["unreachable"]);
+    (clock, registry)
+}
+
+fn publish(registry: &Registry, clock: &ManualClock, section: Section, values: Vec<Reading>) {
+    registry.publish(vec![Readings::new(section, clock.now(), values)]);
+}
+
+fn goroutines(registry: &Registry) -> Option<Number> {
+    registry.current().value(FigureId::RuntimeGoroutines, None)
+}
+
+#[test]
+fn a_figure_grows_stale_expires_and_comes_back() {
+    let (clock, registry) = bench(MORNING);
+    let of = |value| vec![Reading::of(FigureId::RuntimeGoroutines, value)];
+    assert_eq!(registry.current().collectors[0].age, Age::Never);
+    publish(&registry, &clock, Section::Runtime, of(7));
+    assert_eq!(goroutines(&registry), Some(Number::Int(7)));
+    clock.advance(Duration::from_secs(301));
+    assert_eq!(goroutines(&registry), Some(Number::Int(7)));
+    clock.advance(Duration::from_secs(3300));
+    assert_eq!(goroutines(&registry), None);
+    publish(&registry, &clock, Section::Runtime, of(9));
+    assert_eq!(goroutines(&registry), Some(Number::Int(9)));
+}
+
+#[test]
+fn a_section_is_as_old_as_its_oldest_figure_and_its_age_is_a_figure() {
+    let (clock, registry) = bench(MORNING);
+    let count = |collection, value| {
+        let reading = Reading::of_series(FigureId::StoreRecords, "collection", collection, value);
+        registry.publish(vec![Readings::new(Section::Store, clock.now(), vec![reading]).of_unit(collection)]);
+    };
+    for collection in ["products", "branches", "skus", "orders"] {
+        count(collection, 1);
+    }
+    let status = registry.current().section(Section::Store).clone();
+    assert_eq!((status.age, status.measured, status.missing), (Age::Never, None, vec!["customers"]));
+    let first = clock.now();
+    count("customers", 1);
+    clock.advance(Duration::from_secs(200));
+    count("orders", 2);
+    clock.advance(Duration::from_secs(200));
+    let snapshot = registry.current();
+    let status = snapshot.section(Section::Store);
+    assert_eq!((status.age, status.measured), (Age::Stale, Some(first)));
+    let staleness = snapshot.family("linkit.bridge.collector.staleness").unwrap();
+    let of_store = staleness.points.iter().find(|point| point.attributes[0].1 == "store").unwrap();
+    assert_eq!(of_store.value, PointValue::Number(Number::Int(1)));
+}
+
+#[test]
+fn a_fallen_counter_is_a_reset_with_a_new_start() {
+    let (clock, registry) = bench(MORNING);
+    let start =
+        |registry: &Registry| registry.current().family("linkit.runtime.gc.cycles").unwrap().points[0].start.map(Wall);
+    publish(&registry, &clock, Section::Runtime, vec![Reading::of(FigureId::RuntimeGcCycles, 50)]);
+    assert_eq!(start(&registry), None);
+    clock.advance(Duration::from_secs(5));
+    publish(&registry, &clock, Section::Runtime, vec![Reading::of(FigureId::RuntimeGcCycles, 60)]);
+    let before = clock.now().wall;
+    clock.advance(Duration::from_secs(5));
+    publish(&registry, &clock, Section::Runtime, vec![Reading::of(FigureId::RuntimeGcCycles, 2)]);
+    assert_eq!(start(&registry), Some(before));
+    clock.advance(Duration::from_secs(5));
+    publish(&registry, &clock, Section::Runtime, vec![Reading::of(FigureId::RuntimeGcCycles, 3)]);
+    assert_eq!(start(&registry), Some(before));
+}
+
+#[test]
+fn at_midnight_todays_figure_is_zero_its_age_goes_on_and_the_counter_stays() {
+    let midnight = MORNING.day().next().start();
+    let (clock, registry) = bench(Wall(midnight.0 - 1_000_000_000));
+    let taken = clock.now();
+    let values = |today, total| {
+        let counter = Reading::of(FigureId::StagingCompleted, total).starting(MORNING.day().start());
+        vec![Reading::of(FigureId::StagingCompletedToday, today), counter]
+    };
+    publish(&registry, &clock, Section::Staging, values(5432, 5432));
+    assert_eq!(registry.current().value(FigureId::StagingCompletedToday, None), Some(Number::Int(5432)));
+    clock.advance(Duration::from_secs(1));
+    let snapshot = registry.current();
+    assert_eq!(snapshot.value(FigureId::StagingCompletedToday, None), Some(Number::Int(0)));
+    assert_eq!(snapshot.value(FigureId::StagingCompleted, None), Some(Number::Int(5432)));
+    let today = &snapshot.family("linkit.staging.completed_today").unwrap().points[0];
+    let counter = &snapshot.family("linkit.staging.completed").unwrap().points[0];
+    assert_eq!((today.time, counter.time), (midnight.0, taken.wall.0));
+    publish(&registry, &clock, Section::Staging, values(3, 5440));
+    assert_eq!(registry.current().value(FigureId::StagingCompletedToday, None), Some(Number::Int(3)));
+}
+
+#[test]
+fn a_snapshot_is_shared_until_something_changes() {
+    let (clock, registry) = bench(MORNING);
+    let first = registry.current();
+    clock.advance(Duration::from_millis(900));
+    assert!(Arc::ptr_eq(&first, &registry.current()));
+    clock.advance(Duration::from_millis(100));
+    let second = registry.current();
+    assert!(second.version > first.version);
+    publish(&registry, &clock, Section::Runtime, vec![Reading::of(FigureId::RuntimeGoroutines, 1)]);
+    let third = registry.current();
+    assert!(third.version > second.version);
+    clock.set_wall(MORNING.day().next().start());
+    assert!(registry.current().version > third.version);
+}
+
+#[test]
+fn an_attempts_outcome_is_a_figure() {
+    let (_clock, registry) = bench(MORNING);
+    let took = Duration::from_millis(3);
+    let errors = [("unreachable", "refused".to_owned())];
+    registry.report(&AttemptReport { section: Section::Store, took, errors: &errors });
+    registry.report(&AttemptReport { section: Section::Runtime, took, errors: &[] });
+    let snapshot = registry.current();
+    let up: Vec<_> = snapshot.collectors.iter().map(|collector| collector.up).collect();
+    assert_eq!(up, [Some(true), Some(false), None]);
+    let errors = &snapshot.family("linkit.bridge.collector.errors").unwrap().points;
+    let counts: Vec<_> = errors.iter().map(|point| (point.attributes[1].1.as_str(), point.value.clone())).collect();
+    let count = |count| PointValue::Number(Number::Int(count));
+    assert_eq!(counts, [("runtime", count(0)), ("staging", count(0)), ("store", count(1))]);
+    assert_eq!(errors[0].start, Some(MORNING.0));
+    assert_eq!(snapshot.family("linkit.bridge.collector.duration").unwrap().points.len(), 2);
+}
+
+#[test]
+fn instruments_of_an_embedding_program_are_on_the_snapshot_and_vanish_with_what_they_observe() {
+    let (clock, registry) = bench(MORNING);
+    let meter = registry.meter_provider().meter("shop");
+    meter.u64_counter("shop.visits").build().add(3, &[]);
+    let shown = Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let observed = Arc::clone(&shown);
+    let callback = move |observer: &dyn opentelemetry::metrics::AsyncInstrument<i64>| {
+        if observed.load(std::sync::atomic::Ordering::Relaxed) {
+            observer.observe(-4, &[]);
+        }
+    };
+    meter.i64_observable_gauge("shop.balance").with_callback(callback).build();
+    let snapshot = registry.current();
+    assert_eq!(snapshot.family("shop.visits").unwrap().points.len(), 1);
+    assert_eq!(snapshot.family("shop.balance").unwrap().points.len(), 1);
+    shown.store(false, std::sync::atomic::Ordering::Relaxed);
+    clock.advance(Duration::from_secs(1));
+    assert!(registry.current().family("shop.balance").is_none());
+}

@@ -1,0 +1,71 @@
+//! A real Prometheus: scraping the bridge, or taking its pushes.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::process::Process;
+use super::{Directory, eventually, free_port, http};
+
+pub struct Prometheus {
+    _process: Process,
+    pub url: String,
+    _directory: Directory,
+}
+
+impl Prometheus {
+    /// Starts one with a config; `flags` are added.
+    pub async fn start(program: &Path, config: &str, flags: &[&str]) -> Self {
+        let directory = Directory::new("prometheus");
+        let file = directory.write("prometheus.yml", config);
+        let address = format!("127.0.0.1:{}", free_port());
+        let mut command = Command::new(program);
+        command.arg(format!("--config.file={}", file.display()));
+        command.arg(format!("--storage.tsdb.path={}", directory.path().join("data").display()));
+        command.arg(format!("--web.listen-address={address}")).args(flags);
+        let process = Process::start("prometheus", &mut command);
+        let url = format!("http://{address}");
+        let ready = format!("{url}/-/ready");
+        eventually("prometheus being ready", || async {
+            http::get(&ready, &[]).await.filter(|answer| answer.status == 200)
+        })
+        .await;
+        Self { _process: process, url, _directory: directory }
+    }
+
+    /// The config that scrapes one bridge each second.
+    pub fn scraping(address: &str, options: &str) -> String {
+        format!(
+            "global: {{ scrape_interval: 1s, scrape_timeout: 1s }}\n\
+             scrape_configs:\n  - job_name: linkit-bridge\n    static_configs: [ {{ targets: ['{address}'] }} ]\n{options}"
+        )
+    }
+
+    async fn api(&self, path: &str) -> Value {
+        http::get_ok(&format!("{}/api/v1/{path}", self.url), &[]).await.json()["data"].clone()
+    }
+
+    /// The series of an instant query, as labels and value.
+    pub async fn query(&self, query: &str) -> Vec<(Value, f64)> {
+        let encoded: String =
+            percent_encoding::utf8_percent_encode(query, percent_encoding::NON_ALPHANUMERIC).collect();
+        let data = self.api(&format!("query?query={encoded}")).await;
+        let value = |series: &Value| series["value"][1].as_str().unwrap().parse().unwrap();
+        data["result"].as_array().unwrap().iter().map(|series| (series["metric"].clone(), value(series))).collect()
+    }
+
+    /// The one value of an instant query, once there is one.
+    pub async fn value(&self, query: &str) -> f64 {
+        let ask = || async { self.query(query).await.first().map(|(_, value)| *value) };
+        eventually(&format!("a value of {query}"), ask).await
+    }
+
+    /// The state of its one scrape target: health, last error.
+    pub async fn target(&self) -> (String, String) {
+        let data = self.api("targets").await;
+        let target = &data["activeTargets"][0];
+        let text = |key: &str| target[key].as_str().unwrap_or_default().to_owned();
+        (text("health"), text("lastError"))
+    }
+}
