@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use prometheus::process_collector::ProcessCollector;
+use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
@@ -33,6 +34,9 @@ const LISTEN: &str = "127.0.0.1:9464";
 /// Longest time the requests under way get at the stop.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// Longest time running attempts get to be cancelled in.
+const COLLECTORS_GRACE: Duration = Duration::from_secs(1);
+
 /// A bridge that is built and not yet running.
 pub struct App {
     registry: Arc<Registry>,
@@ -40,6 +44,7 @@ pub struct App {
     plans: Vec<Plan>,
     push: Option<Push>,
     server: Server,
+    joined: prometheus::Registry,
     listen: Vec<SocketAddr>,
 }
 
@@ -69,14 +74,22 @@ impl App {
         let sections = [config.runtime.as_ref(), config.store.as_ref(), config.staging.as_ref()];
         let plans = collector::config::build(sections, config.megabyte(), &http)?;
         let push = Push::new(config.otlp.as_ref(), &otel, &registry, &http, &clock)?;
-        let server = server(config, &listen, &resource, &registry, &clock)?;
-        Ok(Self { registry, clock, plans, push, server, listen })
+        let joined = prometheus::Registry::new();
+        joined.register(Box::new(ProcessCollector::for_self())).context("failed to add the process figures")?;
+        let server = server(config, &listen, &resource, &registry, &joined, &clock)?;
+        Ok(Self { registry, clock, plans, push, server, joined, listen })
     }
 
     /// The registry, for the instruments of an embedding program.
     #[must_use]
     pub const fn registry(&self) -> &Arc<Registry> {
         &self.registry
+    }
+
+    /// The registry whose series join the scrape page, for an embedding program's own; it holds the process figures.
+    #[must_use]
+    pub const fn prometheus_registry(&self) -> &prometheus::Registry {
+        &self.joined
     }
 
     /// What it reads and where it sends, in one line.
@@ -119,11 +132,12 @@ impl App {
         let pushed = self.push.map(|push| tokio::spawn(push.run(Arc::clone(&self.registry), until_stop())));
         stop.await;
         stopping.send_replace(true);
-        collectors.shutdown().await;
+        // An attempt that will not be dropped, as a query that will not be interrupted, must not hold up the rest.
+        let _ = tokio::time::timeout(COLLECTORS_GRACE, collectors.shutdown()).await;
         if let Some(pushed) = pushed {
-            let _ = pushed.await;
+            say_if_failed("push", pushed.await);
         }
-        let _ = served.await;
+        say_if_failed("server", served.await);
         tracing::info!("stopped");
     }
 
@@ -150,13 +164,20 @@ impl App {
     }
 }
 
+fn say_if_failed(part: &str, ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(part, %error, "had ended before the stop; this is a defect, please report it");
+    }
+}
+
 fn listen_addresses(config: &Config) -> anyhow::Result<Vec<SocketAddr>> {
     let default = [LISTEN.to_owned()];
     let listen = config.web.listen.as_deref().unwrap_or(&default);
     let mut addresses = Vec::new();
     for text in listen {
-        // The Go exporters' way to say "all interfaces"; an IPv6 socket takes IPv4 as well.
-        let text = if text.starts_with(':') { format!("[::]{text}") } else { text.clone() };
+        // The Go exporters' way to say "all interfaces"; an IPv6 socket takes IPv4 as well, where there is IPv6.
+        let all = if std::net::TcpListener::bind("[::]:0").is_ok() { "[::]" } else { "0.0.0.0" };
+        let text = if text.starts_with(':') { format!("{all}{text}") } else { text.clone() };
         let found = text.to_socket_addrs().with_context(|| format!("listen address {text}: write it as HOST:PORT"))?;
         addresses.push(found.into_iter().next().ok_or_else(|| anyhow!("listen address {text} has no address"))?);
     }
@@ -195,6 +216,7 @@ fn server(
     listen: &[SocketAddr],
     resource: &[(String, String)],
     registry: &Arc<Registry>,
+    joined: &prometheus::Registry,
     clock: &Arc<dyn Clock>,
 ) -> anyhow::Result<Server> {
     let default = ServerConfig::default();
@@ -211,13 +233,11 @@ fn server(
     let of = |key: &str| resource.iter().find(|(held, _)| held == key).map(|(_, value)| value.clone());
     let info = ServerInfo {
         service: of("service.name").unwrap_or_default(),
-        version: config.service.version.clone().unwrap_or_else(|| env!("CARGO_PKG_VERSION").to_owned()),
-        environment: config.service.environment.clone().unwrap_or_else(|| "production".to_owned()),
+        version: of("service.version"),
+        environment: of("deployment.environment.name").unwrap_or_default(),
         clock: Arc::clone(clock),
     };
-    let joined = prometheus::Registry::new();
-    joined.register(Box::new(ProcessCollector::for_self())).context("failed to add the process figures")?;
-    Ok(Server::new(server_config, Arc::clone(registry), joined, info)?)
+    Ok(Server::new(server_config, Arc::clone(registry), joined.clone(), info)?)
 }
 
 fn api_key(config: &ApiKeyConfig) -> anyhow::Result<ApiKey> {
@@ -225,7 +245,7 @@ fn api_key(config: &ApiKeyConfig) -> anyhow::Result<ApiKey> {
     let secret = secret::from_twins("key", config.key.as_ref(), config.key_file.as_deref()).map_err(named)?;
     match (secret, &config.sha256) {
         (Some(secret), None) => Ok(ApiKey::from_secret(&config.name, &secret)),
-        (None, Some(hex)) => Ok(ApiKey::from_sha256_hex(&config.name, hex)?),
+        (None, Some(hex)) => Ok(ApiKey::from_sha256_hex(&config.name, hex.expose_secret())?),
         (Some(_), Some(_)) => Err(named("key and sha256 are both set; keep one of them".to_owned())),
         (None, None) => Err(named("nothing is set; give key, key_file or sha256".to_owned())),
     }

@@ -1,6 +1,8 @@
 //! The command line: arguments → config → app → exit code. Flags are named by the custom of Prometheus exporters.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -11,7 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::app::App;
 use crate::clock::SystemClock;
-use crate::config::{Config, Env};
+use crate::config::{CONFIG_FILE, Config, Env, unknown_variables};
 use crate::demo::{self, DemoArgs};
 use crate::logging::{self, Format, Level};
 
@@ -60,8 +62,11 @@ struct Flags {
     log_format: Format,
 }
 
-/// Runs the program to its end.
-pub fn run(args: impl Iterator<Item = OsString>, env: Env<'_>) -> ExitCode {
+/// Runs the program to its end, with its arguments and its environment.
+pub fn run(args: impl Iterator<Item = OsString>, environment: impl Iterator<Item = (OsString, OsString)>) -> ExitCode {
+    let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+    let environment: BTreeMap<String, String> = environment.filter_map(text).collect();
+    let env: Env<'_> = &|name| environment.get(name).cloned();
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => {
@@ -71,6 +76,9 @@ pub fn run(args: impl Iterator<Item = OsString>, env: Env<'_>) -> ExitCode {
         }
     };
     logging::start(cli.flags.log_level, cli.flags.log_format);
+    for (name, nearest) in unknown_variables(environment.keys().map(String::as_str)) {
+        tracing::warn!(variable = name, nearest, "ignored: no setting has this variable");
+    }
     let config = match load(&cli.flags, env) {
         Ok(config) => config,
         Err(problem) => return fail(EXIT_USAGE, &problem),
@@ -99,7 +107,8 @@ pub fn run(args: impl Iterator<Item = OsString>, env: Env<'_>) -> ExitCode {
 }
 
 fn load(flags: &Flags, env: Env<'_>) -> anyhow::Result<Config> {
-    let file = flags.config_file.clone().or_else(|| env("LINKIT_BRIDGE_CONFIG_FILE").map(PathBuf::from));
+    let named = env(CONFIG_FILE).filter(|name| !name.is_empty()).map(PathBuf::from);
+    let file = flags.config_file.clone().or(named);
     let mut config = Config::load(file.as_deref(), env)?;
     if !flags.listen.is_empty() {
         config.web.listen = Some(flags.listen.clone());
@@ -122,7 +131,7 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 }
 
 async fn serve(config: Config, demo: Option<DemoArgs>, env: Env<'_>) -> ExitCode {
-    let stop = match stop_signal() {
+    let stop = match stop_signal(demo.is_some()) {
         Ok(stop) => stop,
         Err(problem) => return fail(EXIT_START, &problem),
     };
@@ -150,25 +159,34 @@ async fn serve(config: Config, demo: Option<DemoArgs>, env: Env<'_>) -> ExitCode
     ExitCode::SUCCESS
 }
 
-/// Ends on SIGTERM or SIGINT.
-fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
+/// Ends on SIGTERM or SIGINT; a demo, whose terminal may be closed, on SIGHUP too.
+fn stop_signal(hangup_stops: bool) -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
     let mut terminate = signal(SignalKind::terminate()).context("failed to listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("failed to listen for SIGINT")?;
+    let mut hangup = signal(SignalKind::hangup()).context("failed to listen for SIGHUP")?;
     Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => tracing::info!(signal = "SIGTERM", "stopping"),
-            _ = interrupt.recv() => tracing::info!(signal = "SIGINT", "stopping"),
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => return tracing::info!(signal = "SIGTERM", "stopping"),
+                _ = interrupt.recv() => return tracing::info!(signal = "SIGINT", "stopping"),
+                _ = hangup.recv() => {
+                    if hangup_stops {
+                        return tracing::info!(signal = "SIGHUP", "stopping");
+                    }
+                    tracing::warn!(signal = "SIGHUP", "ignored: the configuration cannot be reloaded yet, restart for it");
+                }
+            }
         }
     })
 }
 
-#[expect(clippy::print_stdout, reason = "what the user asked for goes to stdout")]
+/// What the user asked for goes to stdout, if there still is one.
 fn say(text: &str) {
-    println!("{text}");
+    let _ = writeln!(std::io::stdout(), "{text}");
 }
 
-#[expect(clippy::print_stderr, reason = "the last word of a failed start, in one line, whatever the log format")]
+/// The last word of a failed start, in one line, whatever the log format.
 fn fail(code: u8, problem: &anyhow::Error) -> ExitCode {
-    eprintln!("linkit-bridge: {problem:#}");
+    let _ = writeln!(std::io::stderr(), "linkit-bridge: {problem:#}");
     ExitCode::from(code)
 }

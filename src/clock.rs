@@ -103,17 +103,17 @@ pub trait Clock: Send + Sync + 'static {
     fn now(&self) -> Moment;
 }
 
-/// The machine's clocks.
+/// The machine's clocks; ages go on while it sleeps.
 #[derive(Debug)]
 pub struct SystemClock {
-    origin: std::time::Instant,
+    origin: Duration,
 }
 
 impl SystemClock {
     /// A clock whose monotonic part starts now.
     #[must_use]
     pub fn new() -> Self {
-        Self { origin: std::time::Instant::now() }
+        Self { origin: since_boot() }
     }
 }
 
@@ -123,11 +123,18 @@ impl Default for SystemClock {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "the one clock that reads the machine's")]
 impl Clock for SystemClock {
     fn now(&self) -> Moment {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Moment { wall: Wall::default().plus(wall), mono: MONO_ORIGIN + self.origin.elapsed() }
+        Moment { wall: Wall::default().plus(wall), mono: MONO_ORIGIN + since_boot().saturating_sub(self.origin) }
     }
+}
+
+/// Time since the machine was started, sleep included: `Instant` leaves it out, and old figures would look fresh.
+fn since_boot() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
 /// A clock that stands until it is moved: for tests, of embedding programs too.

@@ -2,26 +2,30 @@
 //!
 //! Unknown keys are refused with their line and the nearest known key. A variable wins over the file. The environment
 //! is a parameter, read in `main` and nowhere else, but for the `OTEL_EXPORTER_OTLP_*` variables of the official
-//! exporter. The next setting is one field in its struct and one line in [`variables`].
+//! exporter. The next setting is one field in its struct and one line in `config/variables.rs`.
 
 mod error;
 mod otel;
 mod variables;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytesize::ByteSize;
 use secrecy::SecretString;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use sha2::{Digest, Sha256};
 
 use crate::collector::config::SectionConfig;
 use crate::reading::Ages;
 pub use error::ConfigError;
 pub use otel::Otel;
-pub use variables::VARIABLES;
+pub use variables::{CONFIG_FILE, VARIABLES, unknown_variables};
+
+/// How often anything may be done: oftener is a mistake, seldomer never comes.
+const INTERVALS: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(86_400);
 
 /// Reads a variable of the environment.
 pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -31,8 +35,10 @@ pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// What the figures are of.
+    #[serde(deserialize_with = "or_default")]
     pub service: ServiceConfig,
     /// The server.
+    #[serde(deserialize_with = "or_default")]
     pub web: WebConfig,
     /// Where the runtime figures come from.
     pub runtime: Option<SectionConfig>,
@@ -91,8 +97,8 @@ pub struct ApiKeyConfig {
     pub key: Option<SecretString>,
     /// A file that holds the key.
     pub key_file: Option<PathBuf>,
-    /// The key's SHA-256 in hexadecimal.
-    pub sha256: Option<String>,
+    /// The key's SHA-256 in hexadecimal; a secret, for a weak key can be guessed from it.
+    pub sha256: Option<SecretString>,
 }
 
 /// Push to an OTLP receiver.
@@ -114,7 +120,7 @@ pub struct OtlpSection {
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::optional")]
     pub timeout: Option<Duration>,
     /// Headers of each request.
-    pub headers: Option<HashMap<String, SecretString>>,
+    pub headers: Option<BTreeMap<String, SecretString>>,
     /// The queue between exporter and network.
     pub queue: Option<QueueSection>,
 }
@@ -168,20 +174,23 @@ impl Config {
     /// # Errors
     /// As [`Config::load`], but for reading the file.
     pub fn parse(name: &str, text: &str, env: Env<'_>) -> Result<Self, ConfigError> {
-        let has_content = text.lines().any(|line| !line.trim().is_empty() && !line.trim_start().starts_with('#'));
+        let is_content = |line: &str| !["", "---", "..."].contains(&line.trim()) && !line.trim_start().starts_with('#');
+        let has_content = text.trim_start_matches('\u{feff}').lines().any(is_content);
         let file = if has_content {
             serde_saphyr::from_str(text).map_err(|error| ConfigError::of_file(name, &error))?
         } else {
             Self::default()
         };
-        let (overlay, set) = variables::overlay(env)?;
-        let mut hash = Sha256::new().chain_update(text);
-        set.iter().for_each(|pair| hash.update(pair));
-        let digest = hash.finalize();
-        let hash = digest[..6].iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
-        let config = Self { hash, ..file.overlaid(overlay) };
+        let mut config = file.overlaid(variables::overlay(env)?);
         config.check(name)?;
+        config.hash = config.redacted_hash();
         Ok(config)
+    }
+
+    /// The hash stands on an open page, so secrets have no part in it: a weak one could be guessed from it.
+    fn redacted_hash(&self) -> u64 {
+        let digest = Sha256::digest(format!("{self:?}"));
+        digest[..6].iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte))
     }
 
     /// What no single value shows.
@@ -196,8 +205,13 @@ impl Config {
         }
         let sections = [("runtime", &self.runtime), ("store", &self.store), ("staging", &self.staging)];
         for (section, config) in sections.into_iter().filter_map(|(name, config)| Some((name, config.as_ref()?))) {
-            if config.interval.is_some_and(|interval| interval < Duration::from_millis(100)) {
-                return problem(&format!("{section}.interval is under 100ms; a source is read no oftener"));
+            if config.interval.is_some_and(|interval| !INTERVALS.contains(&interval)) {
+                return problem(&format!("{section}.interval must be between 100ms and 24h"));
+            }
+            if config.interval.is_some_and(|interval| interval > ages.expire_after) {
+                return problem(&format!(
+                    "{section}.interval is longer than expire_after: its figures would be gone half the time"
+                ));
             }
             if config.timeout.is_some_and(|timeout| timeout.is_zero()) {
                 return problem(&format!(
@@ -205,13 +219,13 @@ impl Config {
                 ));
             }
         }
-        if self
-            .otlp
-            .as_ref()
-            .and_then(|otlp| otlp.interval)
-            .is_some_and(|interval| interval < Duration::from_millis(100))
-        {
-            return problem("otlp.interval is under 100ms; push less often");
+        if let Some(otlp) = &self.otlp {
+            if otlp.interval.is_some_and(|interval| !INTERVALS.contains(&interval)) {
+                return problem("otlp.interval must be between 100ms and 24h");
+            }
+            if otlp.timeout.is_some_and(|timeout| timeout.is_zero()) {
+                return problem("otlp.timeout is 0; set the longest time a request may take, such as 10s");
+            }
         }
         if self.web.telemetry_path.as_ref().is_some_and(|path| !path.starts_with('/') || path.contains(['{', '}', '*']))
         {
@@ -235,6 +249,11 @@ impl Config {
     pub fn megabyte(&self) -> u64 {
         self.megabyte.unwrap_or(ByteSize::mib(1)).as_u64()
     }
+}
+
+/// A section whose lines are all commented out is there and empty.
+fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(value: D) -> Result<T, D::Error> {
+    Option::deserialize(value).map(Option::unwrap_or_default)
 }
 
 #[cfg(test)]
@@ -278,8 +297,11 @@ mod tests {
             ("megabyte: much\n", "bridge.yml:1: "),
             ("store: [\n", "bridge.yml:"),
             ("stale_after: 2h\n", "stale_after is longer than expire_after"),
-            ("store: { source: sqlite, interval: 1ms }\n", "store.interval is under 100ms"),
+            ("store: { source: sqlite, interval: 1ms }\n", "store.interval must be between 100ms and 24h"),
             ("megabyte: 0\n", "megabyte is 0"),
+            ("store: { source: sqlite, interval: 2h }\n", "store.interval is longer than expire_after"),
+            ("otlp: { timeout: 0s }\n", "otlp.timeout is 0"),
+            ("otlp: { interval: 18446744073709551615s }\n", "otlp.interval"),
             ("web: { telemetry_path: metrics }\n", "web.telemetry_path must begin with /"),
         ] {
             let error = parse(text).unwrap_err();
@@ -291,8 +313,25 @@ mod tests {
     fn a_secret_never_stands_in_an_error() {
         let error = parse("store:\n  source: telemetry_json\n  api_key: [hunter2]\n").unwrap_err();
         assert!(!error.contains("hunter2"), "{error}");
+        let error = parse("store: { source: telemetry_json, api_key hunter2 }\n").unwrap_err();
+        assert!(!error.contains("hunter2"), "{error}");
         let config = parse("store: { source: telemetry_json, api_key: hunter2 }\n").unwrap();
         assert!(!format!("{config:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn sections_and_files_with_comments_alone_are_empty() {
+        for text in ["", "---\n", "# nothing\n", "service:\n  # name: x\nweb:\n", "\u{feff}# bom\n"] {
+            assert!(parse(text).is_ok(), "{text:?}: {:?}", parse(text).err());
+        }
+    }
+
+    #[test]
+    fn the_hash_follows_settings_and_not_secrets() {
+        let hash = |text: &str| parse(text).unwrap().hash;
+        let store = |key: &str| format!("store: {{ source: telemetry_json, api_key: {key} }}\n");
+        assert_eq!(hash(&store("a")), hash(&store("b")));
+        assert_ne!(hash(&store("a")), hash("store: { source: telemetry_json, url: 'http://a' }\n"));
     }
 
     #[test]

@@ -7,5 +7,5 @@ use std::process::ExitCode;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
-    linkit_bridge::cli::run(std::env::args_os(), &|name| std::env::var(name).ok())
+    linkit_bridge::cli::run(std::env::args_os(), std::env::vars_os())
 }

@@ -30,6 +30,12 @@ use instruments::Instruments;
 /// How long a snapshot is shared while nothing is published: the bridge's own figures are at most this old.
 const SNAPSHOT_AGE_MAX: Duration = Duration::from_secs(1);
 
+/// What the source may say of itself when the config does not.
+const SERVICE_VERSION: &str = "service.version";
+
+/// The coarsest time a receiver keeps: Prometheus tells milliseconds apart.
+const TIME_STEP: Duration = Duration::from_millis(1);
+
 /// Figures that are read at each collection instead of being published: the bridge's own.
 type Live = Box<dyn Fn(Moment) -> Vec<Reading> + Send + Sync>;
 
@@ -122,16 +128,28 @@ impl Registry {
     }
 
     /// Takes in units as they were read, each replacing its last; a counter's start follows from what was held.
+    /// A unit older than the one held, as a cache between us and the source may bring, changes nothing; two of the same
+    /// time get times that rise, for one timestamp must not carry two values.
     pub fn publish(&self, units: Vec<Readings>) {
         let mut state = self.state();
         for mut unit in units {
             let key = (unit.section, std::mem::take(&mut unit.unit));
             let before = state.held.get(&key);
+            if let Some(held) = before {
+                let (is_earlier, is_older) = (unit.taken.wall < held.taken.wall, unit.taken.mono < held.taken.mono);
+                // A clock set back makes what is read later look earlier; only both together say that it is older.
+                if is_earlier && is_older {
+                    continue;
+                }
+            }
             for reading in &mut unit.values {
                 let previous = before.and_then(|before| {
                     before.values.iter().find(|held| held.same_series(reading)).map(|held| (held, before.taken))
                 });
                 reading.start = counter_start(previous, reading);
+            }
+            if let Some(held) = before.filter(|held| held.taken.wall == unit.taken.wall && held.values != unit.values) {
+                unit.taken.wall = held.taken.wall.plus(TIME_STEP);
             }
             state.held.insert(key, unit);
         }
@@ -213,7 +231,10 @@ impl Registry {
         let collectors: Vec<_> = state
             .collectors
             .iter()
-            .map(|held| CollectorStatus { age: sections[held.status.section as usize].age, ..held.status.clone() })
+            .map(|held| CollectorStatus {
+                age: self.collector_age(&state, &sections, &held.status, now),
+                ..held.status.clone()
+            })
             .collect();
         for (status, held) in collectors.iter().zip(&state.collectors) {
             self.add_collector_figures(&mut frame, status, &held.errors, now);
@@ -232,8 +253,27 @@ impl Registry {
             Default::default()
         });
         let families = instruments::families(&metrics, &frame);
-        let resource = self.instruments.resource().to_vec();
+        let mut resource = self.instruments.resource().to_vec();
+        if let Some(version) =
+            source_version.as_ref().filter(|_| !resource.iter().any(|(key, _)| key == SERVICE_VERSION))
+        {
+            resource.push((SERVICE_VERSION.to_owned(), version.clone()));
+            resource.sort();
+        }
         Snapshot { version, at: now, resource, families, sections, collectors, source_version, metrics }
+    }
+
+    /// The age of the oldest thing a collector reads of a section, beyond the documented figures too.
+    fn collector_age(
+        &self,
+        state: &State,
+        sections: &[SectionStatus; 3],
+        status: &CollectorStatus,
+        now: Moment,
+    ) -> Age {
+        let units = state.held.iter().filter(|((section, _), _)| *section == status.section);
+        let ages = units.map(|(_, unit)| Age::of(now.since(unit.taken), self.ages));
+        ages.fold(sections[status.section as usize].age, Age::max)
     }
 
     fn section_status(&self, state: &State, section: Section, now: Moment) -> SectionStatus {

@@ -17,7 +17,9 @@ use crate::collector::{CollectError, ErrorClass, Outcome, Plan};
 use crate::registry::{AttemptReport, Registry};
 
 /// Staging is read this long after 00:00 UTC, so that the new day's figure is there within two seconds.
-const AFTER_MIDNIGHT: Duration = Duration::from_millis(500);
+///
+/// More than a second, so that a source that tells whole seconds does not answer with midnight itself.
+const AFTER_MIDNIGHT: Duration = Duration::from_millis(1100);
 
 /// Runs a collector until the future is dropped.
 pub fn run(plan: Plan, registry: Arc<Registry>, clock: Arc<dyn Clock>) -> impl Future<Output = ()> + Send {
@@ -54,7 +56,8 @@ impl Job {
     async fn attempt(&mut self) -> Outcome {
         let timeout = self.plan.timeout;
         // The collector may be left half-changed by a panic; the worst of it is another error, which is counted.
-        let attempt = AssertUnwindSafe(self.plan.collector.collect(&self.clock)).catch_unwind();
+        let collector = &mut self.plan.collector;
+        let attempt = AssertUnwindSafe(async { collector.collect(&self.clock).await }).catch_unwind();
         let error = match tokio::time::timeout(timeout, attempt).await {
             Ok(Ok(outcome)) => return outcome,
             Ok(Err(panic)) => CollectError::new(
@@ -112,7 +115,8 @@ impl Job {
             interval.saturating_sub(now.since(started))
         } else {
             let doubled = interval.saturating_mul(2_u32.saturating_pow(self.failures.min(16)));
-            doubled.min(self.plan.max_backoff.max(interval)).mul_f64(1.0 - fastrand::f64() / 4.0)
+            let shortened = doubled.min(self.plan.max_backoff).mul_f64(1.0 - fastrand::f64() / 4.0);
+            shortened.max(interval)
         };
         if !self.sections.contains(&Section::Staging) {
             return wait;
@@ -141,6 +145,7 @@ mod tests {
     type Script = Box<dyn FnMut(usize) -> Step + Send>;
 
     enum Step {
+        PanicAtOnce,
         Bring(u64),
         Fail,
         Hang,
@@ -164,13 +169,16 @@ mod tests {
         }
 
         fn collect<'a>(&'a mut self, clock: &'a Arc<dyn Clock>) -> Attempt<'a> {
+            let attempt = {
+                let mut attempts = self.attempts.lock().unwrap();
+                attempts.push(clock.now());
+                attempts.len()
+            };
+            let step = (self.script)(attempt);
+            assert!(!matches!(step, Step::PanicAtOnce), "planted");
             Box::pin(async move {
-                let attempt = {
-                    let mut attempts = self.attempts.lock().unwrap();
-                    attempts.push(clock.now());
-                    attempts.len()
-                };
-                match (self.script)(attempt) {
+                match step {
+                    Step::PanicAtOnce => unreachable!(),
                     Step::Bring(value) => Outcome {
                         readings: vec![Readings::new(
                             self.sections[0],
@@ -254,14 +262,18 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_panic_is_an_error_of_its_collector_and_the_next_attempt_comes() {
-        let script: Script = Box::new(|n| if n == 1 { Step::Panic } else { Step::Bring(3) });
-        let bench = bench(Section::Runtime, MORNING, Duration::from_secs(30), script).await;
+        let script: Script = Box::new(|n| match n {
+            1 => Step::Panic,
+            2 => Step::PanicAtOnce,
+            _ => Step::Bring(3),
+        });
+        let bench = bench(Section::Runtime, MORNING, Duration::from_secs(75), script).await;
         assert!(!bench.task.is_finished());
         let snapshot = bench.registry.current();
         assert_eq!(snapshot.value(FigureId::RuntimeGoroutines, None), Some(Number::Int(3)));
         let errors = snapshot.family("linkit.bridge.collector.errors").unwrap();
         let panics = errors.points.iter().find(|point| point.attributes[0].1 == "panic").unwrap();
-        assert_eq!(panics.value, PointValue::Number(Number::Int(1)));
+        assert_eq!(panics.value, PointValue::Number(Number::Int(2)));
     }
 
     #[tokio::test(start_paused = true)]

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 /// Longest secret file that is read.
 const SECRET_BYTES_MAX: u64 = 64 * 1024;
@@ -16,6 +16,9 @@ pub fn from_twins(
     value: Option<&SecretString>,
     file: Option<&Path>,
 ) -> Result<Option<SecretString>, String> {
+    if value.is_some_and(|value| value.expose_secret().trim().is_empty()) {
+        return Err(format!("{key} is empty; give a secret, or leave the key out"));
+    }
     match (value, file) {
         (Some(_), Some(_)) => Err(format!("{key} and {key}_file are both set; keep one of them")),
         (Some(value), None) => Ok(Some(value.clone())),
@@ -34,7 +37,7 @@ fn read(key: &str, file: &Path) -> Result<SecretString, String> {
     }
     let text = std::fs::read_to_string(file).map_err(|error| problem(&error))?;
     let secret = text.trim_end_matches(['\r', '\n']);
-    if secret.is_empty() {
+    if secret.trim().is_empty() {
         return Err(problem(&"the file is empty"));
     }
     Ok(SecretString::from(secret))
@@ -42,8 +45,6 @@ fn read(key: &str, file: &Path) -> Result<SecretString, String> {
 
 #[cfg(test)]
 mod tests {
-    use secrecy::ExposeSecret;
-
     use super::*;
 
     #[test]

@@ -10,13 +10,15 @@ mod error;
 mod guard;
 mod health;
 mod keys;
+mod limits;
 mod listener;
 mod measure;
 mod page;
 mod routes;
 
 pub use keys::{ApiKey, BadDigest};
-pub use listener::{Limits, bind};
+pub use limits::Limits;
+pub use listener::bind;
 
 use std::fmt;
 use std::future::Future;
@@ -93,9 +95,9 @@ pub struct BadPath {
 pub struct ServerInfo {
     /// The service's name.
     pub service: String,
-    /// The service's version.
-    pub version: String,
-    /// Where it runs, such as `production`.
+    /// The service's version; `None` for what its source says.
+    pub version: Option<String>,
+    /// Where it runs, such as `production`; empty if nobody said.
     pub environment: String,
     /// Tells the time of day for answers.
     pub clock: Arc<dyn Clock>,

@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context;
 use tokio::time::MissedTickBehavior;
 
 use super::figures;
@@ -12,7 +13,7 @@ use crate::clock::Clock;
 use crate::config::{Otel, OtlpCompression, OtlpSection};
 use crate::delivery::{Batch, Delivery, DeliveryConfig, Destination};
 use crate::http_client::{HttpClient, Limits};
-use crate::output::otlp::{Otlp, OtlpConfig};
+use crate::output::otlp::{Endpoint, Otlp, OtlpConfig};
 use crate::registry::Registry;
 
 const INTERVAL: Duration = Duration::from_secs(15);
@@ -35,13 +36,22 @@ impl Push {
         http: &HttpClient,
         clock: &Arc<dyn Clock>,
     ) -> anyhow::Result<Option<Self>> {
-        if otel.disabled || (section.is_none() && !otel.has_endpoint) {
+        if otel.disabled || (section.is_none() && otel.endpoint.is_none()) {
+            if section.is_some() {
+                tracing::info!("nothing is pushed: OTEL_SDK_DISABLED or OTEL_METRICS_EXPORTER says so");
+            }
             return Ok(None);
         }
         let section = section.cloned().unwrap_or_default();
+        if let Some(protocol) = otel.unknown_protocol.as_ref().filter(|_| section.protocol.is_none()) {
+            anyhow::bail!("OTEL_EXPORTER_OTLP_PROTOCOL: {protocol} is not there; use http/protobuf");
+        }
+        let endpoint = section.endpoint.map(Endpoint::Base).or_else(|| otel.endpoint.clone());
+        let endpoint =
+            endpoint.context("otlp.endpoint is missing; name the receiver, such as http://collector:4318")?;
         let compression = section.compression.or(otel.compression).unwrap_or(OtlpCompression::Gzip);
         let otlp = Otlp::new(&OtlpConfig {
-            endpoint: section.endpoint,
+            endpoint,
             headers: section.headers.unwrap_or_default(),
             uncompressed: compression == OtlpCompression::None,
         })?;

@@ -1,47 +1,50 @@
 //! From a daily figure to a counter: `linkit.staging.completed` goes on where `completed_today` starts again.
 //!
-//! The counter begins at today's figure with that midnight as its start, never falls, and counts nothing twice.
+//! The counter begins at today's figure with that midnight as its start, never falls, and counts nothing twice, not even
+//! when the clock is moved to another day and back.
+
+use std::collections::BTreeMap;
 
 use crate::catalog::FigureId;
 use crate::clock::{Day, Wall};
 use crate::reading::Reading;
 
+/// Days whose last figure is remembered; clocks are not moved by more and back again.
+const DAYS_MAX: usize = 8;
+
 /// The counter's state over the life of a collector.
 #[derive(Debug, Default)]
 pub struct Completed {
-    last: Option<Last>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Last {
-    day: Day,
-    today: u64,
     total: u64,
-    start: Wall,
+    start: Option<Wall>,
+    /// The last figure of each day.
+    counted: BTreeMap<Day, u64>,
+    day: Day,
 }
 
 impl Completed {
     /// The day and the figure of the last reading, if there was one.
     #[must_use]
     pub fn last(&self) -> Option<(Day, u64)> {
-        self.last.map(|last| (last.day, last.today))
+        self.counted.get(&self.day).map(|today| (self.day, *today))
     }
 
     /// Takes in `today`, the items completed since the midnight of `day`, and `before`, those completed between the
     /// last reading and that midnight if the source can tell.
     pub fn observe(&mut self, day: Day, today: u64, before: u64) -> Reading {
-        let next = match self.last {
-            None => Last { day, today, total: today, start: day.start() },
-            Some(last) if day > last.day => {
-                Last { day, today, total: last.total.saturating_add(before).saturating_add(today), ..last }
-            }
-            // A clock that was set back a day must not count that day's items again.
-            Some(last) if day < last.day => last,
-            // Rows deleted or moved back lower today's figure; the counter waits, it never falls.
-            Some(last) => Last { today, total: last.total.saturating_add(today.saturating_sub(last.today)), ..last },
-        };
-        self.last = Some(next);
-        Reading::of(FigureId::StagingCompleted, next.total.min(i64::MAX.cast_unsigned())).starting(next.start)
+        let is_next = self.start.is_some() && day > self.day;
+        // Rows deleted or moved back lower today's figure; the counter waits, it never falls.
+        let grown = today.saturating_sub(self.counted.get(&day).copied().unwrap_or(0));
+        self.total = self.total.saturating_add(if is_next { before } else { 0 }).saturating_add(grown);
+        self.counted.insert(day, today);
+        if self.counted.len() > DAYS_MAX {
+            self.counted.pop_first();
+        }
+        self.day = day;
+        // A clock that was ahead must not leave a start in the future.
+        let start = self.start.map_or(day.start(), |start| start.min(day.start()));
+        self.start = Some(start);
+        Reading::of(FigureId::StagingCompleted, self.total.min(i64::MAX.cast_unsigned())).starting(start)
     }
 }
 
@@ -61,7 +64,14 @@ mod tests {
         let totals = [(10, 7, 0), (10, 9, 0), (10, 4, 0), (10, 6, 0), (11, 1, 3), (11, 1, 0), (13, 2, 5)]
             .map(|(day, today, before)| completed.observe(Day(day), today, before).value);
         assert_eq!(totals, [7, 9, 9, 11, 15, 15, 22].map(Some));
-        assert_eq!(completed.observe(Day(12), 40, 0).value, Some(22));
-        assert_eq!(completed.observe(Day(13), 3, 0).value, Some(23));
+    }
+
+    #[test]
+    fn a_clock_moved_back_and_forth_counts_nothing_twice_and_stops_nothing() {
+        let mut completed = Completed::default();
+        let totals = [(400, 5, 0), (10, 100, 0), (10, 103, 0), (9, 40, 0), (10, 104, 40)]
+            .map(|(day, today, before)| completed.observe(Day(day), today, before));
+        assert_eq!(totals.clone().map(|reading| reading.value), [5, 105, 108, 148, 189].map(Some));
+        assert_eq!(totals[1].start, Some(Day(10).start()));
     }
 }

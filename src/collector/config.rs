@@ -22,6 +22,9 @@ const MAX_BACKOFF: Duration = Duration::from_secs(60);
 const COUNT_BUDGET: Duration = Duration::from_millis(250);
 const BODY_MAX: ByteSize = ByteSize::mib(1);
 
+/// Most collections of a store: each is a series, and the registry has places for so many.
+const COLLECTIONS_MAX: usize = 100;
+
 /// The kinds of sources a config can name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -139,13 +142,10 @@ pub fn build(sections: [Option<&SectionConfig>; 3], megabyte: u64, http: &HttpCl
             SourceKind::SelfRuntime => Box::new(SelfRuntime::new()),
             SourceKind::Sqlite => config.sqlite(section).map_err(error)?,
             SourceKind::TelemetryJson => {
-                let key = config.key().map_err(error)?;
-                let same = |other: &&mut Bridged| other.config.url == config.url && same_key(&other.key, &key);
-                if let Some(other) = bridged.iter_mut().find(same) {
-                    other.sections.push(section);
-                    other.interval = other.interval.min(interval);
-                } else {
-                    bridged.push(Bridged { config, key, interval, sections: vec![section] });
+                let next = Bridged::new(section, config, interval).map_err(error)?;
+                match bridged.iter_mut().find(|other| other.is_same(&next)) {
+                    Some(other) => other.join(next).map_err(error)?,
+                    None => bridged.push(next),
                 }
                 continue;
             }
@@ -153,23 +153,40 @@ pub fn build(sections: [Option<&SectionConfig>; 3], megabyte: u64, http: &HttpCl
         plans.push(config.plan(collector, interval));
     }
     for bridged in bridged {
-        let (config, interval, section) = (bridged.config, bridged.interval, bridged.sections[0]);
-        let collector = bridged.collector(megabyte, http).map_err(|problem| BuildError { section, problem })?;
-        plans.push(config.plan(collector, interval));
+        let section = bridged.sections[0];
+        plans.push(bridged.plan(megabyte, http).map_err(|problem| BuildError { section, problem })?);
     }
     Ok(plans)
 }
 
 /// Sections that name the same Linkit.
-struct Bridged<'a> {
-    config: &'a SectionConfig,
+struct Bridged {
+    config: SectionConfig,
     key: Option<SecretString>,
     interval: Duration,
     sections: Vec<Section>,
 }
 
-impl Bridged<'_> {
-    fn collector(self, megabyte: u64, http: &HttpClient) -> Result<Box<dyn Collector>, String> {
+impl Bridged {
+    fn new(section: Section, config: &SectionConfig, interval: Duration) -> Result<Self, String> {
+        Ok(Self { config: config.clone(), key: config.key()?, interval, sections: vec![section] })
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        self.config.url == other.config.url && same_key(&self.key, &other.key)
+    }
+
+    /// One request serves both: as often as the more impatient wants it, and with settings that must not differ.
+    fn join(&mut self, other: Self) -> Result<(), String> {
+        agree("timeout", &mut self.config.timeout, other.config.timeout)?;
+        agree("max_backoff", &mut self.config.max_backoff, other.config.max_backoff)?;
+        agree("body_max", &mut self.config.body_max, other.config.body_max)?;
+        self.interval = self.interval.min(other.interval);
+        self.sections.extend(other.sections);
+        Ok(())
+    }
+
+    fn plan(self, megabyte: u64, http: &HttpClient) -> Result<Plan, String> {
         let url = self.config.url.clone().ok_or("url is missing; name the base address of the Linkit")?;
         let body_max = self.config.body_max.unwrap_or(BODY_MAX).as_u64();
         let config = TelemetryJsonConfig {
@@ -181,7 +198,21 @@ impl Bridged<'_> {
             timeout: self.config.timeout.unwrap_or(TIMEOUT),
         };
         let collector = TelemetryJson::new(config, http.clone()).map_err(|error| error.to_string())?;
-        Ok(Box::new(collector))
+        Ok(self.config.plan(Box::new(collector), self.interval))
+    }
+}
+
+/// Takes over a setting that is not set yet; two that differ cannot both be kept.
+fn agree<T: PartialEq>(key: &str, held: &mut Option<T>, other: Option<T>) -> Result<(), String> {
+    match (&*held, &other) {
+        (Some(held), Some(other)) if held != other => Err(format!(
+            "{key} differs from that of another section with the same url, and one request serves both; make them equal"
+        )),
+        (None, Some(_)) => {
+            *held = other;
+            Ok(())
+        }
+        _ => Ok(()),
     }
 }
 
@@ -226,9 +257,16 @@ impl SectionConfig {
         let path = self.path.clone().ok_or("path is missing; name the backend's data.db")?;
         let budget = self.count_budget.unwrap_or(COUNT_BUDGET);
         if section == Section::Store {
-            let documented =
-                || FigureId::StoreRecords.figure().json.iter().map(|field| field.name.to_owned()).collect();
+            let documented = || -> Vec<String> {
+                FigureId::StoreRecords.figure().json.iter().map(|field| field.name.to_owned()).collect()
+            };
             let collections = self.collections.clone().unwrap_or_else(documented);
+            if collections.len() > COLLECTIONS_MAX {
+                return Err(format!("{} collections are too many; name at most {COLLECTIONS_MAX}", collections.len()));
+            }
+            if let Some(missing) = documented().into_iter().find(|name| !collections.contains(name)) {
+                tracing::warn!(collection = missing, "not counted, so the documented JSON, which has it, answers 503");
+            }
             return Ok(Box::new(Store::new(path, collections, budget)));
         }
         let mut table = StagingTable::default();

@@ -30,20 +30,23 @@ impl SelfRuntime {
     }
 
     fn read(&mut self) -> Result<Vec<Reading>, CollectError> {
-        let hidden = "this process is not to be found in /proc; mount /proc into the sandbox";
+        let hidden = "this process cannot be read in /proc; mount /proc into the sandbox, and allow more open files";
         let hidden = || CollectError::new(ErrorClass::NotFound, hidden);
         let system = match &mut self.system {
             Some(system) => system,
             none => none.insert(System::new().map_err(|_| hidden())?),
         };
         let kind = ProcessRefreshKind::nothing().with_memory();
-        system.refresh_processes_specifics(ProcessesToUpdate::Some(&[self.pid]), false, kind);
+        // sysinfo keeps what it knew of a process that it cannot read any more.
+        if system.refresh_processes_specifics(ProcessesToUpdate::Some(&[self.pid]), false, kind) == 0 {
+            return Err(hidden());
+        }
         let process = system.process(self.pid).ok_or_else(hidden)?;
         let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
-        let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let cpus = std::thread::available_parallelism().ok().map(|cpus| cpus.get() as u64);
         let mut readings = vec![
             Reading::of(FigureId::RuntimeGoroutines, tasks as u64),
-            Reading::of(FigureId::RuntimeCpus, cpus as u64),
+            Reading { value: cpus, ..Reading::unknowable(FigureId::RuntimeCpus) },
             Reading::of(FigureId::RuntimeMemorySys, process.memory()),
             Reading::unknowable(FigureId::RuntimeGcCycles),
             Reading::unknowable(FigureId::RuntimeGcLastPause),

@@ -186,7 +186,7 @@ impl TelemetryJson {
     fn completed(&mut self, values: &[Reading], taken: Moment, is_tomorrows: bool) -> Option<Reading> {
         let today = values.iter().find(|reading| reading.figure == FigureId::StagingCompletedToday)?.value?;
         let day = taken.wall.day();
-        let is_older = self.latest.is_some_and(|latest| taken.mono < latest.mono || day < latest.wall.day());
+        let is_older = self.latest.is_some_and(|latest| taken.mono < latest.mono);
         if is_older || is_tomorrows {
             let (day, today) = self.completed.last()?;
             return Some(self.completed.observe(day, today, 0));

@@ -51,6 +51,8 @@ impl ConfigError {
 fn problem(error: &serde_saphyr::Error) -> String {
     match error {
         serde_saphyr::Error::SerdeUnknownField { field, expected, .. } => {
+            // A forgotten colon makes a key of a value, which may be a secret.
+            let field = field.split_whitespace().next().unwrap_or_default();
             format!("unknown key {field}; {}", suggestion(field, expected))
         }
         serde_saphyr::Error::SerdeUnknownVariant { variant, expected, .. } => {

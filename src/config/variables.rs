@@ -62,19 +62,40 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("LINKIT_BRIDGE_MEGABYTE", "megabyte"),
 ];
 
-/// The config that the variables alone make, and what was set, for the hash. An empty variable counts as unset.
-pub(super) fn overlay(env: Env<'_>) -> Result<(Config, Vec<String>), ConfigError> {
+/// The variable that names the file, where no flag does.
+pub const CONFIG_FILE: &str = "LINKIT_BRIDGE_CONFIG_FILE";
+
+/// What the tests and benches are set by.
+const TEST_PREFIXES: [&str; 2] = ["LINKIT_BRIDGE_TEST_", "LINKIT_BRIDGE_BENCH_"];
+
+/// Of these variables those that look like settings and are none, each with the nearest that is one. What Kubernetes
+/// sets for a service called linkit-bridge (`…_SERVICE_HOST`, `…_PORT_9464_TCP` and the like) is not meant for us.
+pub fn unknown_variables<'a>(names: impl Iterator<Item = &'a str>) -> impl Iterator<Item = (&'a str, &'static str)> {
+    let is_kubernetes =
+        |rest: &str| ["PORT", "SERVICE_HOST", "SERVICE_PORT"].iter().any(|start| rest.starts_with(start));
+    let is_foreign = move |name: &str| {
+        name.strip_prefix("LINKIT_BRIDGE_").is_none_or(is_kubernetes)
+            || name == CONFIG_FILE
+            || TEST_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+    };
+    names.filter(move |name| !is_foreign(name) && !VARIABLES.iter().any(|(known, _)| known == name)).map(|name| {
+        let similarity = |known: &str| strsim::jaro_winkler(name, known);
+        let nearest = VARIABLES.iter().max_by(|a, b| similarity(a.0).total_cmp(&similarity(b.0)));
+        (name, nearest.map_or("", |(known, _)| known))
+    })
+}
+
+/// The config that the variables alone make. An empty variable counts as unset.
+pub(super) fn overlay(env: Env<'_>) -> Result<Config, ConfigError> {
     let mut overlay = Config::default();
-    let mut set = Vec::new();
     for (name, path) in VARIABLES {
         let Some(value) = env(name).filter(|value| !value.is_empty()) else { continue };
         let problem = |problem| ConfigError::Variable { name, problem };
         let one =
             serde_json::from_value(nest(path, &value)).map_err(|error| problem(first_line(&error.to_string())))?;
         overlay = overlay.overlaid(one);
-        set.push(format!("{name}={value}"));
     }
-    Ok((overlay, set))
+    Ok(overlay)
 }
 
 /// The value at its path: `a.b` is a key in a map, `a[]` a list, `a[0].b` a key in the first entry of a list.
@@ -228,6 +249,14 @@ mod tests {
             let one: Result<Config, _> = serde_json::from_value(nest(path, sized));
             assert!(one.is_ok(), "{name}: {:?}", one.err());
         }
+    }
+
+    #[test]
+    fn a_mistyped_variable_is_found_and_those_of_kubernetes_are_not() {
+        let names =
+            ["LINKIT_BRIDGE_STORE_INTERVALL", "LINKIT_BRIDGE_SERVICE_HOST", "LINKIT_BRIDGE_PORT_9464_TCP", "PATH"];
+        let unknown: Vec<_> = unknown_variables(names.into_iter()).collect();
+        assert_eq!(unknown, [("LINKIT_BRIDGE_STORE_INTERVALL", "LINKIT_BRIDGE_STORE_INTERVAL")]);
     }
 
     #[test]

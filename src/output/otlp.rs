@@ -4,45 +4,44 @@
 //! behind its own seam, an [`HttpClient`] that only keeps the request, stands what the SDK cannot say: since when a
 //! bridged counter counts and when a figure was read. Sending is not done here.
 
-use std::collections::HashMap;
+mod address;
+mod message;
+
+pub use address::Endpoint;
+
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use http::header::{CONTENT_ENCODING, HeaderMap, HeaderValue};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT};
 use http::{Request, Response, Uri};
 use opentelemetry_http::{HttpClient, HttpError};
 use opentelemetry_otlp::{MetricExporter, Protocol, WithExportConfig, WithHttpConfig};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
-use opentelemetry_proto::tonic::common::v1::KeyValue;
-use opentelemetry_proto::tonic::common::v1::any_value::Value;
-use opentelemetry_proto::tonic::metrics::v1::{Metric, NumberDataPoint, metric::Data};
 use opentelemetry_sdk::metrics::Temporality;
 use opentelemetry_sdk::metrics::exporter::PushMetricExporter;
 use prost::Message;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 
-use crate::catalog::FIGURES;
-use crate::registry::{Family, Snapshot};
+use crate::registry::Snapshot;
+use address::{address, headers};
+use message::complete;
 
-const METRICS_PATH: &str = "/v1/metrics";
-
-/// Where OTLP requests go and how; what is `None` or empty is resolved from the `OTEL_*` variables, then the
-/// specification's defaults (opentelemetry-specification, protocol/exporter.md).
+/// Where OTLP requests go and how.
 #[derive(Debug, Default)]
 pub struct OtlpConfig {
-    /// The base address; `/v1/metrics` is appended unless it is there.
-    pub endpoint: Option<String>,
-    /// Headers of each request.
-    pub headers: HashMap<String, SecretString>,
+    /// The receiver's address.
+    pub endpoint: Endpoint,
+    /// Headers of each request; if there are none, those of `OTEL_EXPORTER_OTLP_HEADERS` are used.
+    pub headers: BTreeMap<String, SecretString>,
     /// Whether bodies go as they are instead of compressed with gzip.
     pub uncompressed: bool,
 }
 
-/// A rendered request.
-#[derive(Debug)]
+/// A rendered request. It holds keys, so it prints nothing.
 pub struct OtlpRequest {
     /// The full address.
     pub uri: Uri,
@@ -54,12 +53,15 @@ pub struct OtlpRequest {
     pub points: u64,
 }
 
-/// Why a snapshot could not be rendered.
+/// Why a snapshot could not be rendered. No text holds the address or a header's value.
 #[derive(Debug, thiserror::Error)]
 pub enum OtlpError {
-    /// Endpoint or headers cannot be used.
-    #[error("otlp: {0}; correct otlp.endpoint or OTEL_EXPORTER_OTLP_ENDPOINT")]
-    Config(String),
+    /// The endpoint cannot be used.
+    #[error("otlp: the endpoint {0}; correct otlp.endpoint or OTEL_EXPORTER_OTLP_ENDPOINT")]
+    Endpoint(&'static str),
+    /// A header cannot be sent.
+    #[error("otlp: the header {0:?} cannot be sent: a name is one word, a value one line; correct otlp.headers")]
+    Header(String),
     /// The exporter failed.
     #[error("otlp: failed to encode the snapshot: {0}")]
     Encode(String),
@@ -70,6 +72,7 @@ pub enum OtlpError {
 pub struct Otlp {
     exporter: MetricExporter,
     kept: Kept,
+    headers: HeaderMap,
     uncompressed: bool,
 }
 
@@ -89,21 +92,18 @@ impl Otlp {
     /// An output for one endpoint.
     ///
     /// # Errors
-    /// When the endpoint, from the config or from the environment, is no http or https address.
+    /// When the endpoint is no http or https address, or a header cannot be sent.
     pub fn new(config: &OtlpConfig) -> Result<Self, OtlpError> {
         let kept = Kept::default();
-        let mut builder = MetricExporter::builder()
+        let exporter = MetricExporter::builder()
             .with_http()
             .with_http_client(kept.clone())
             .with_protocol(Protocol::HttpBinary)
-            .with_temporality(Temporality::Cumulative);
-        if let Some(endpoint) = &config.endpoint {
-            builder = builder.with_endpoint(metrics_endpoint(endpoint)?);
-        }
-        let expose = |(name, value): (&String, &SecretString)| (name.clone(), value.expose_secret().to_owned());
-        builder = builder.with_headers(config.headers.iter().map(expose).collect());
-        let exporter = builder.build().map_err(|error| OtlpError::Config(error.to_string()))?;
-        Ok(Self { exporter, kept, uncompressed: config.uncompressed })
+            .with_temporality(Temporality::Cumulative)
+            .with_endpoint(address(&config.endpoint)?)
+            .build()
+            .map_err(|_| OtlpError::Endpoint("is no address"))?;
+        Ok(Self { exporter, kept, headers: headers(&config.headers)?, uncompressed: config.uncompressed })
     }
 
     /// Renders a snapshot; `None` when it holds no point, for an empty request says nothing.
@@ -117,88 +117,31 @@ impl Otlp {
         let (parts, body) = request.into_parts();
         let mut message =
             ExportMetricsServiceRequest::decode(body).map_err(|error| OtlpError::Encode(error.to_string()))?;
-        let points = tell_times(&mut message, snapshot);
+        let points = complete(&mut message, snapshot);
         if points == 0 {
             return Ok(None);
         }
-        let (mut headers, mut body) = (parts.headers, message.encode_to_vec());
+        let (mut headers, mut body) = (self.headers_over(parts.headers), message.encode_to_vec());
         if !self.uncompressed {
             body = gzip(&body).map_err(|error| OtlpError::Encode(error.to_string()))?;
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
         Ok(Some(OtlpRequest { uri: parts.uri, headers, body: body.into(), points }))
     }
-}
 
-/// The address of the metrics signal below a base address.
-fn metrics_endpoint(base: &str) -> Result<String, OtlpError> {
-    let uri: Uri = base.parse().map_err(|error| OtlpError::Config(format!("the endpoint is no address: {error}")))?;
-    if !matches!(uri.scheme_str(), Some("http" | "https")) {
-        return Err(OtlpError::Config("the endpoint must begin with http:// or https://".to_owned()));
-    }
-    if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
-        return Err(OtlpError::Config("the endpoint holds a user; put credentials into otlp.headers".to_owned()));
-    }
-    let base = base.trim_end_matches('/');
-    Ok(if base.ends_with(METRICS_PATH) { base.to_owned() } else { format!("{base}{METRICS_PATH}") })
-}
-
-/// Writes the times of the readings into the points of the catalogue's figures; counts all points.
-fn tell_times(message: &mut ExportMetricsServiceRequest, snapshot: &Snapshot) -> u64 {
-    let scopes = message.resource_metrics.iter_mut().flat_map(|resource| &mut resource.scope_metrics);
-    let mut count = 0;
-    for metric in scopes.flat_map(|scope| &mut scope.metrics) {
-        let is_ours = FIGURES.iter().any(|figure| figure.name == metric.name);
-        let family = snapshot.family(&metric.name).filter(|_| is_ours);
-        count += match points(metric) {
-            Points::Numbers(points) => {
-                for point in &mut *points {
-                    if let Some(family) = family {
-                        tell_time(point, family);
-                    }
-                }
-                points.len()
+    /// The exporter's headers, but for what `OTEL_EXPORTER_OTLP_HEADERS` added if the config has headers of its own:
+    /// those may hold the key of another receiver.
+    fn headers_over(&self, exporters: HeaderMap) -> HeaderMap {
+        if self.headers.is_empty() {
+            return exporters;
+        }
+        let mut headers = self.headers.clone();
+        for name in [CONTENT_TYPE, USER_AGENT] {
+            if let Some(value) = exporters.get(&name) {
+                headers.insert(name, value.clone());
             }
-            Points::Others(len) => len,
-        } as u64;
-    }
-    count
-}
-
-enum Points<'a> {
-    Numbers(&'a mut Vec<NumberDataPoint>),
-    Others(usize),
-}
-
-fn points(metric: &mut Metric) -> Points<'_> {
-    match &mut metric.data {
-        Some(Data::Gauge(gauge)) => Points::Numbers(&mut gauge.data_points),
-        Some(Data::Sum(sum)) => Points::Numbers(&mut sum.data_points),
-        Some(Data::Histogram(histogram)) => Points::Others(histogram.data_points.len()),
-        Some(Data::ExponentialHistogram(histogram)) => Points::Others(histogram.data_points.len()),
-        Some(Data::Summary(summary)) => Points::Others(summary.data_points.len()),
-        None => Points::Others(0),
-    }
-}
-
-fn tell_time(point: &mut NumberDataPoint, family: &Family) {
-    let mut attributes: Vec<_> = point.attributes.iter().map(|pair| (pair.key.as_str(), text(pair))).collect();
-    attributes.sort_unstable();
-    let found = family.points.binary_search_by(|held| {
-        let held = held.attributes.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-        held.cmp(attributes.iter().copied())
-    });
-    if let Ok(at) = found {
-        point.time_unix_nano = family.points[at].time;
-        // 0 is OTLP's "not known": better than the SDK's time of creation, which would make up a reset.
-        point.start_time_unix_nano = family.points[at].start.unwrap_or(0);
-    }
-}
-
-fn text(pair: &KeyValue) -> &str {
-    match pair.value.as_ref().and_then(|value| value.value.as_ref()) {
-        Some(Value::StringValue(text)) => text,
-        _ => "",
+        }
+        headers
     }
 }
 
@@ -213,26 +156,59 @@ mod tests {
     use std::io::Read;
     use std::time::Duration;
 
+    use super::message::{POINT_AGE_MAX, Points, points, text};
     use super::*;
     use crate::catalog::{FigureId, Section};
     use crate::clock::{Clock, ManualClock, Wall};
     use crate::reading::{Ages, Reading, Readings};
     use crate::registry::Registry;
 
-    #[test]
-    fn the_signals_path_is_appended_once() {
-        for (base, expected) in [
-            ("http://a:4318", "http://a:4318/v1/metrics"),
-            ("http://a:4318/", "http://a:4318/v1/metrics"),
-            ("https://a/api/v1/otlp", "https://a/api/v1/otlp/v1/metrics"),
-            ("http://a/v1/metrics", "http://a/v1/metrics"),
-        ] {
-            assert_eq!(metrics_endpoint(base).unwrap(), expected);
-        }
-        for bad in ["collector:4318", "ftp://a", "", "http://user:pw@a:4318"] {
-            let error = metrics_endpoint(bad).unwrap_err().to_string();
-            assert!(!error.contains("pw"), "{error}");
-        }
+    fn config(headers: &[(&str, &str)]) -> OtlpConfig {
+        let secret = |(name, value): &(&str, &str)| ((*name).to_owned(), SecretString::from(*value));
+        let headers = headers.iter().map(secret).collect();
+        OtlpConfig { endpoint: Endpoint::Base("http://c:4318".to_owned()), headers, ..OtlpConfig::default() }
+    }
+
+    #[tokio::test]
+    async fn headers_go_out_as_they_are_and_the_environments_only_without_them() {
+        let clock = Arc::new(ManualClock::at(Wall::from_secs(1_705_314_600)));
+        let registry = Registry::new(clock.clone(), Ages::default(), &[]);
+        registry.publish(vec![Readings::new(
+            Section::Runtime,
+            clock.now(),
+            vec![Reading::of(FigureId::RuntimeGoroutines, 1)],
+        )]);
+        let otlp = Otlp::new(&config(&[("x-key", "p%41ss="), ("content-type", "text/plain")])).unwrap();
+        let headers = otlp.render(&registry.current()).await.unwrap().unwrap().headers;
+        assert_eq!((&headers["x-key"], headers["x-key"].is_sensitive()), (&HeaderValue::from_static("p%41ss="), true));
+        assert_eq!(headers[CONTENT_TYPE], "application/x-protobuf");
+        let mut environments = HeaderMap::new();
+        environments.insert("authorization", HeaderValue::from_static("another receiver's"));
+        assert!(!otlp.headers_over(environments.clone()).contains_key("authorization"));
+        assert!(Otlp::new(&config(&[])).unwrap().headers_over(environments).contains_key("authorization"));
+    }
+
+    #[tokio::test]
+    async fn old_points_are_left_out_and_the_version_the_source_told_is_in_the_resource() {
+        let clock = Arc::new(ManualClock::at(Wall::from_secs(1_705_314_600)));
+        let registry = Registry::new(clock.clone(), Ages::default(), &[]);
+        let read = |section, figure| {
+            let version = Some("7.0".to_owned());
+            let readings = Readings::new(section, clock.now(), vec![Reading::of(figure, 1)]);
+            registry.publish(vec![Readings { version, ..readings }]);
+        };
+        read(Section::Staging, FigureId::StagingCompletedToday);
+        clock.advance(POINT_AGE_MAX + Duration::from_secs(1));
+        read(Section::Runtime, FigureId::RuntimeGoroutines);
+        let otlp = Otlp::new(&OtlpConfig { uncompressed: true, ..config(&[]) }).unwrap();
+        let request = otlp.render(&registry.current()).await.unwrap().unwrap();
+        let message = ExportMetricsServiceRequest::decode(request.body).unwrap();
+        let metrics = &message.resource_metrics[0].scope_metrics[0].metrics;
+        let names: Vec<_> = metrics.iter().map(|metric| metric.name.as_str()).collect();
+        assert_eq!((request.points, names), (1, vec!["linkit.runtime.goroutines"]));
+        let attributes = &message.resource_metrics[0].resource.as_ref().unwrap().attributes;
+        let version = attributes.iter().find(|pair| pair.key == "service.version").unwrap();
+        assert_eq!(text(version), "7.0");
     }
 
     #[tokio::test]
@@ -251,8 +227,7 @@ mod tests {
         )]);
         registry.publish(vec![Readings::new(Section::Runtime, taken, vec![Reading::of(FigureId::RuntimeGcCycles, 9)])]);
         clock.advance(Duration::from_secs(7));
-        let config = OtlpConfig { endpoint: Some("http://c:4318".into()), ..OtlpConfig::default() };
-        let request = Otlp::new(&config).unwrap().render(&registry.current()).await.unwrap().unwrap();
+        let request = Otlp::new(&config(&[])).unwrap().render(&registry.current()).await.unwrap().unwrap();
         assert_eq!(request.uri, "http://c:4318/v1/metrics");
         assert_eq!((request.points, &request.headers[CONTENT_ENCODING]), (3, &HeaderValue::from_static("gzip")));
         let mut body = Vec::new();

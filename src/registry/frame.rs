@@ -38,7 +38,8 @@ impl Frame {
             attributes: reading.attributes,
             key_values,
             value,
-            start: reading.start,
+            // A clock set back can put a start behind its value, which no receiver understands.
+            start: reading.start.filter(|start| *start <= time),
             time,
         });
     }

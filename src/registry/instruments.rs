@@ -1,6 +1,7 @@
 //! The SDK's side: instruments built from the catalogue, the one reader, and from its data to families.
 
 use std::borrow::Cow;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -103,8 +104,13 @@ impl Instruments {
     pub(super) fn collect(&self, frame: &Arc<Frame>) -> Result<ResourceMetrics, String> {
         self.cell.set(Arc::clone(frame));
         let mut metrics = ResourceMetrics::default();
-        self.reader.collect(&mut metrics).map_err(|error| error.to_string())?;
-        Ok(metrics)
+        // Our callbacks cannot panic; those of an embedding program's instruments may, and must not end who collects.
+        let collected = std::panic::catch_unwind(AssertUnwindSafe(|| self.reader.collect(&mut metrics)));
+        match collected {
+            Ok(Ok(())) => Ok(metrics),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err("a callback panicked".to_owned()),
+        }
     }
 }
 

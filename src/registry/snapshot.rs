@@ -13,7 +13,7 @@ pub struct Snapshot {
     pub version: u64,
     /// When it was collected; also freezes what "today" is.
     pub at: Moment,
-    /// The resource's attributes, sorted by key.
+    /// The resource's attributes, sorted by key; the version is what the source says where nothing is configured.
     pub resource: Vec<(String, String)>,
     /// The instruments' data, sorted by name; figures without a shown reading are not in it.
     pub families: Vec<Family>,

@@ -36,9 +36,10 @@ pub(super) async fn ping(State(app): State<App>) -> Response {
 
 /// `GET /api/v1/health`
 pub(super) async fn health(State(app): State<App>) -> Response {
-    let (status, code) = judge(&app.registry.current().collectors);
-    let info = &app.info;
-    let health = Health { status, version: &info.version, environment: &info.environment, timestamp: app.timestamp() };
+    let snapshot = app.registry.current();
+    let (status, code) = judge(&snapshot.collectors, snapshot.sections.iter().all(|section| section.has_source));
+    let version = app.info.version.as_deref().or(snapshot.source_version.as_deref()).unwrap_or_default();
+    let health = Health { status, version, environment: &app.info.environment, timestamp: app.timestamp() };
     json(code, &health)
 }
 
@@ -69,11 +70,14 @@ fn state(collector: &CollectorStatus) -> String {
     }
 }
 
-/// Unhealthy: a section has nothing to show. Degraded: what is shown is old, or was not confirmed by the last attempt.
-fn judge(collectors: &[CollectorStatus]) -> (&'static str, StatusCode) {
+/// Unhealthy: a section has nothing to show. Degraded: what is shown is old, was not confirmed by the last attempt, or is
+/// not all, because a section has no source.
+fn judge(collectors: &[CollectorStatus], is_whole: bool) -> (&'static str, StatusCode) {
     if collectors.iter().any(|collector| !collector.age.is_shown()) {
         ("unhealthy", StatusCode::SERVICE_UNAVAILABLE)
-    } else if collectors.iter().any(|collector| collector.age.name() == "stale" || collector.up == Some(false)) {
+    } else if collectors.iter().any(|collector| collector.age.name() == "stale" || collector.up == Some(false))
+        || !is_whole
+    {
         ("degraded", StatusCode::OK)
     } else {
         ("healthy", StatusCode::OK)
@@ -103,7 +107,7 @@ mod tests {
             (collector(Age::Expired, Some(false)), "unhealthy"),
             (collector(Age::Never, None), "unhealthy"),
         ] {
-            assert_eq!(judge(&[good.clone(), other]).0, status);
+            assert_eq!(judge(&[good.clone(), other], true).0, status);
         }
     }
 

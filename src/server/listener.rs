@@ -24,6 +24,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::guard::{Guarded, Progress};
+use super::limits::Limits;
 
 /// Connections the system keeps for us until they are accepted.
 const BACKLOG: u32 = 1024;
@@ -35,30 +36,6 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 /// Largest head of a request; hyper answers 431 to larger ones.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 const HEADERS_MAX: usize = 64;
-
-/// What clients may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Time for the head of a request, from its first byte, or from the start of the connection.
-    pub header_read: Duration,
-    /// Time from the end of the head until the answer is written whole.
-    pub answer: Duration,
-    /// Time a connection may idle between requests; above common scrape intervals.
-    pub keep_alive: Duration,
-    /// Connections at a time; the next ones wait in the system's backlog.
-    pub connections: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            header_read: Duration::from_secs(5),
-            answer: Duration::from_secs(30),
-            keep_alive: Duration::from_secs(75),
-            connections: 2048,
-        }
-    }
-}
 
 /// Listens on each address. Must be called within a tokio runtime.
 ///

@@ -60,7 +60,7 @@ impl Bridge {
         edit(&mut config);
         let info = ServerInfo {
             service: "shop <1>".to_owned(),
-            version: "1.4.2".to_owned(),
+            version: Some("1.4.2".to_owned()),
             environment: "production".to_owned(),
             clock: Arc::<ManualClock>::clone(&clock),
         };

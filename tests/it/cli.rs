@@ -46,6 +46,14 @@ fn a_bad_configuration_is_one_line_with_place_and_remedy_and_exit_code_2() {
         ("web: { listen: ['nowhere'] }\n", "listen address nowhere"),
         ("otlp: { endpoint: 'collector:4318' }\n", "otlp: the endpoint "),
         ("otlp: { protocol: grpc }\n", "bridge.yml:1: unknown value grpc"),
+        ("otlp: { interval: 5s }\n", "otlp.endpoint is missing"),
+        ("otlp: { endpoint: 'http://a', headers: { 'api key': hunter2 } }\n", "the header \"api key\" cannot be sent"),
+        ("web: { api_keys: [ { name: ops, key: '' } ] }\n", "key is empty"),
+        (
+            "runtime: { source: telemetry_json, url: 'http://a', timeout: 1s }\n\
+             store: { source: telemetry_json, url: 'http://a', timeout: 2s }\n",
+            "store: timeout differs from that of another section",
+        ),
     ] {
         let (code, said, error) = check(config);
         assert_eq!((code, said.as_str()), (Some(2), ""), "{config}: {error}");
@@ -61,7 +69,15 @@ fn bad_usage_is_exit_code_2_and_help_and_version_are_0() {
     assert_eq!(output.status.code(), Some(2));
     assert!(error.contains("--web.listen-address"), "no suggestion in {error}");
     assert_eq!(run(&["--config.file", "/nowhere.yml"], &[]).status.code(), Some(2));
-    assert_eq!(run(&["--config.check"], &[("LINKIT_BRIDGE_STALE_AFTER", "soon")]).status.code(), Some(2));
+    for (name, value) in
+        [("LINKIT_BRIDGE_STALE_AFTER", "soon"), ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://user:hunter2@my_host x:4318")]
+    {
+        let output = run(&["--config.check"], &[(name, value)]);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(!String::from_utf8_lossy(&output.stderr).contains("hunter2"));
+    }
+    let grpc = [("OTEL_EXPORTER_OTLP_ENDPOINT", "http://a:4317"), ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")];
+    assert_eq!(run(&["--config.check"], &grpc).status.code(), Some(2));
     for flag in ["--help", "--version"] {
         let output = run(&[flag], &[]);
         assert_eq!(output.status.code(), Some(0));
@@ -114,6 +130,16 @@ async fn without_a_key_the_json_refuses_all() {
     let answer = get(&format!("http://{address}/api/v1/telemetry"), &[("authorization", "")]).await.unwrap();
     assert_eq!(answer.status, 401);
     assert!(child.output().contains("no API key is configured"));
+}
+
+#[tokio::test]
+async fn sighup_does_not_end_it_and_a_mistyped_variable_is_said() {
+    let env = [("LINKIT_BRIDGE_STORE_INTERVALL", "5s")];
+    let mut bridge = Bridge::start_with("runtime: { source: self }\n", &env).await;
+    bridge.process.signal("-HUP");
+    bridge.process.line("signal=SIGHUP").await;
+    bridge.get("/metrics").await;
+    assert!(bridge.process.output().contains("nearest=LINKIT_BRIDGE_STORE_INTERVAL"), "{}", bridge.process.output());
 }
 
 #[tokio::test]

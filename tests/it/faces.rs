@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use linkit_bridge::catalog::{FIGURES, Figure, FigureId, JsonUnit, Kind, Section, json_fields};
 use linkit_bridge::clock::{Clock, ManualClock, Wall};
-use linkit_bridge::output::otlp::{Otlp, OtlpConfig};
+use linkit_bridge::output::otlp::{Endpoint, Otlp, OtlpConfig};
 use linkit_bridge::output::prometheus::{self, Syntax};
 use linkit_bridge::output::telemetry_json::{self, JsonConfig};
 use linkit_bridge::reading::{Ages, Reading, Readings};
@@ -67,7 +67,7 @@ fn page_series((figure, series): Series) -> String {
 type Pushed = BTreeMap<(String, Vec<(String, String)>), Value>;
 
 async fn over_otlp(snapshot: &Snapshot) -> Pushed {
-    let config = OtlpConfig { endpoint: Some("http://receiver:4318".into()), ..OtlpConfig::default() };
+    let config = OtlpConfig { endpoint: Endpoint::Base("http://receiver:4318".into()), ..OtlpConfig::default() };
     let Some(request) = Otlp::new(&config).unwrap().render(snapshot).await.unwrap() else { return BTreeMap::new() };
     let mut body = Vec::new();
     flate2::read::GzDecoder::new(&*request.body).read_to_end(&mut body).unwrap();

@@ -19,7 +19,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("output", &["catalog", "clock", "reading", "registry"]),
     ("delivery", &["clock", "http_client"]),
     ("server", &["catalog", "clock", "output", "reading", "registry"]),
-    ("config", &["collector", "reading"]),
+    ("config", &["collector", "output", "reading"]),
     ("demo", &["clock", "collector", "config"]),
     (
         "app",

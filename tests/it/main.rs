@@ -8,6 +8,7 @@
     clippy::print_stderr,
     reason = "tests fail by panicking and say what they skip"
 )]
+#![allow(clippy::disallowed_methods, reason = "tests read the environment")]
 #![allow(unreachable_pub, missing_docs, reason = "a test binary has no callers")]
 
 mod support;
@@ -17,6 +18,7 @@ mod cli;
 mod contract;
 mod dashboards;
 mod demo;
+mod docs;
 mod faces;
 mod house;
 mod page;

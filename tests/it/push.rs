@@ -20,15 +20,26 @@ struct Collector {
 
 impl Collector {
     async fn start() -> Option<Self> {
+        Self::start_with("", "").await
+    }
+
+    /// One that takes requests with a bearer token alone.
+    async fn start_guarded(token: &str) -> Option<Self> {
+        let extension = format!(", bearertokenauth: {{ token: '{token}' }}");
+        Self::start_with(&extension, ", auth: { authenticator: bearertokenauth }").await
+    }
+
+    async fn start_with(extension: &str, receiver_options: &str) -> Option<Self> {
         let program = peer("otelcol")?;
         let directory = Directory::new("otelcol");
         let (health, receiver) = (free_port(), free_port());
         let out = directory.path().join("out.json");
+        let extensions = if extension.is_empty() { "health_check" } else { "health_check, bearertokenauth" };
         let config = format!(
-            "extensions: {{ health_check: {{ endpoint: '127.0.0.1:{health}' }} }}\n\
-             receivers: {{ otlp: {{ protocols: {{ http: {{ endpoint: '127.0.0.1:{receiver}' }} }} }} }}\n\
+            "extensions: {{ health_check: {{ endpoint: '127.0.0.1:{health}' }}{extension} }}\n\
+             receivers: {{ otlp: {{ protocols: {{ http: {{ endpoint: '127.0.0.1:{receiver}'{receiver_options} }} }} }} }}\n\
              exporters: {{ file: {{ path: '{}', flush_interval: 10ms }} }}\n\
-             service:\n  telemetry: {{ metrics: {{ level: none }} }}\n  extensions: [health_check]\n  \
+             service:\n  telemetry: {{ metrics: {{ level: none }} }}\n  extensions: [{extensions}]\n  \
              pipelines: {{ metrics: {{ receivers: [otlp], exporters: [file] }} }}\n",
             out.display()
         );
@@ -148,4 +159,24 @@ async fn a_dead_receiver_disturbs_neither_page_nor_json_and_the_stop() {
     assert_eq!(bridge.telemetry_ok().await["store"]["skus"], 600);
     bridge.process.signal("-TERM");
     assert!(bridge.process.ended().await.success());
+}
+
+#[tokio::test]
+async fn headers_come_from_the_config_or_the_environment_and_a_refusal_is_counted() {
+    let Some(collector) = Collector::start_guarded("canary-token").await else { return };
+    let otlp = |headers: &str| format!("otlp: {{ endpoint: '{}', interval: 200ms{headers} }}\n", collector.endpoint);
+    let own = "runtime: { source: self }\n";
+    let by_config = format!("{own}{}", otlp(", headers: { authorization: 'Bearer canary-token' }"));
+    let by_config = Bridge::start(&by_config).await;
+    let env = [("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20canary-token")];
+    let by_environment = Bridge::start_with(&format!("{own}{}", otlp("")), &env).await;
+    let without = Bridge::start(&format!("{own}{}", otlp(""))).await;
+    let delivered = "linkit_bridge_push_delivered_total{endpoint=\"default\"}";
+    let rejected = "linkit_bridge_push_dropped_total{endpoint=\"default\",reason=\"rejected\"}";
+    for (bridge, counter) in [(&by_config, delivered), (&by_environment, delivered), (&without, rejected)] {
+        let counted = || async { bridge.series().await.get(counter).copied().filter(|count| *count > 0.0) };
+        eventually(counter, counted).await;
+        assert!(!bridge.process.output().contains("canary-token"), "{}", bridge.process.output());
+    }
+    assert!(without.series().await[delivered] < 1.0);
 }

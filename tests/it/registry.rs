@@ -85,6 +85,49 @@ fn a_fallen_counter_is_a_reset_with_a_new_start() {
 }
 
 #[test]
+fn an_older_document_changes_nothing_and_one_of_the_same_second_gets_a_later_time() {
+    let (clock, registry) = bench(MORNING);
+    clock.advance(Duration::from_secs(60));
+    let now = clock.now();
+    let at = |taken, cycles| {
+        registry.publish(vec![Readings::new(
+            Section::Runtime,
+            taken,
+            vec![Reading::of(FigureId::RuntimeGcCycles, cycles)],
+        )]);
+        registry.current().family("linkit.runtime.gc.cycles").unwrap().points[0].clone()
+    };
+    let number = |value| PointValue::Number(Number::Int(value));
+    let first = at(now, 100);
+    assert_eq!((&first.value, first.time), (&number(100), now.wall.0));
+    assert_eq!(at(now.minus(Duration::from_secs(30)), 90), first);
+    assert_eq!(at(now, 100), first);
+    let later = at(now, 101);
+    assert_eq!((later.value, later.start, later.time), (number(101), None, now.wall.0 + 1_000_000));
+}
+
+#[test]
+fn a_wall_clock_set_back_does_not_stop_the_readings() {
+    let (clock, registry) = bench(MORNING);
+    publish(&registry, &clock, Section::Runtime, vec![Reading::of(FigureId::RuntimeGoroutines, 1)]);
+    clock.advance(Duration::from_secs(5));
+    clock.set_wall(Wall::from_secs(1_000_000_000));
+    publish(&registry, &clock, Section::Runtime, vec![Reading::of(FigureId::RuntimeGoroutines, 2)]);
+    assert_eq!(goroutines(&registry), Some(Number::Int(2)));
+    let errors = registry.current().family("linkit.bridge.collector.errors").unwrap().points.clone();
+    assert!(errors.iter().all(|point| point.start.is_none()), "a start behind its value");
+}
+
+#[test]
+fn a_callback_of_an_embedding_program_that_panics_ends_nobody() {
+    let (_clock, registry) = bench(MORNING);
+    let meter = registry.meter_provider().meter("shop");
+    let callback = |_: &dyn opentelemetry::metrics::AsyncInstrument<u64>| panic!("planted");
+    meter.u64_observable_gauge("shop.broken").with_callback(callback).build();
+    assert_eq!(registry.current().collectors.len(), 3);
+}
+
+#[test]
 fn at_midnight_todays_figure_is_zero_its_age_goes_on_and_the_counter_stays() {
     let midnight = MORNING.day().next().start();
     let (clock, registry) = bench(Wall(midnight.0 - 1_000_000_000));

@@ -1,0 +1,90 @@
+//! Where requests go and with which headers, checked before anything is sent. Errors never repeat what they refuse: a
+//! password or a key may stand in it.
+
+use std::collections::BTreeMap;
+
+use http::Uri;
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::OtlpError;
+
+const METRICS_PATH: &str = "/v1/metrics";
+
+/// A receiver's address (opentelemetry-specification, protocol/exporter.md, endpoint URLs for OTLP/HTTP).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// The base of all signals: `/v1/metrics` is appended unless it is there.
+    Base(String),
+    /// The address of the metrics, used as it is.
+    Exact(String),
+}
+
+impl Default for Endpoint {
+    fn default() -> Self {
+        Self::Base("http://localhost:4318".to_owned())
+    }
+}
+
+/// The full address of the metrics.
+pub(super) fn address(endpoint: &Endpoint) -> Result<String, OtlpError> {
+    let (Endpoint::Base(text) | Endpoint::Exact(text)) = endpoint;
+    let uri: Uri = text.trim().parse().map_err(|_| OtlpError::Endpoint("is no address"))?;
+    if !matches!(uri.scheme_str(), Some("http" | "https")) {
+        return Err(OtlpError::Endpoint("must begin with http:// or https://"));
+    }
+    if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+        return Err(OtlpError::Endpoint("holds a user or password, which belongs into otlp.headers"));
+    }
+    if uri.query().is_some() {
+        return Err(OtlpError::Endpoint("holds a query, which OTLP does not have"));
+    }
+    let text = uri.to_string();
+    let base = text.trim_end_matches('/');
+    let is_whole = matches!(endpoint, Endpoint::Exact(_)) || base.ends_with(METRICS_PATH);
+    Ok(if is_whole { text } else { format!("{base}{METRICS_PATH}") })
+}
+
+pub(super) fn headers(config: &BTreeMap<String, SecretString>) -> Result<HeaderMap, OtlpError> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in config {
+        let refused = || OtlpError::Header(name.clone());
+        let key: HeaderName = name.parse().map_err(|_| refused())?;
+        let mut value = HeaderValue::from_str(value.expose_secret()).map_err(|_| refused())?;
+        value.set_sensitive(true);
+        headers.insert(key, value);
+    }
+    Ok(headers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_signals_path_is_appended_once() {
+        for (base, expected) in [
+            ("http://a:4318", "http://a:4318/v1/metrics"),
+            ("http://a:4318/", "http://a:4318/v1/metrics"),
+            ("https://a/api/v1/otlp", "https://a/api/v1/otlp/v1/metrics"),
+            ("http://a/v1/metrics", "http://a/v1/metrics"),
+        ] {
+            assert_eq!(address(&Endpoint::Base(base.to_owned())).unwrap(), expected);
+        }
+        assert_eq!(address(&Endpoint::Exact("http://a:4318".to_owned())).unwrap(), "http://a:4318/");
+        for bad in ["collector:4318", "ftp://a", "", "http://user:pw@a:4318", "http://a/?key=pw", "http://u:pw@my_h x"]
+        {
+            let error = address(&Endpoint::Base(bad.to_owned())).unwrap_err().to_string();
+            assert!(!error.contains("pw"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_header_that_cannot_be_sent_is_refused_by_name() {
+        for (name, value) in [("api key", "k"), ("authorization", "Bearer hunter2\n")] {
+            let config = BTreeMap::from([(name.to_owned(), SecretString::from(value))]);
+            let error = headers(&config).unwrap_err().to_string();
+            assert!(error.contains(name) && !error.contains("hunter2"), "{error}");
+        }
+    }
+}

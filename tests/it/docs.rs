@@ -1,0 +1,67 @@
+//! What the documents show is true: their configs load, their files exist, every variable follows its key.
+
+use std::collections::BTreeSet;
+
+use linkit_bridge::catalog::FIGURES;
+use linkit_bridge::config::{Config, VARIABLES};
+
+use crate::support::root;
+
+fn read(name: &str) -> String {
+    std::fs::read_to_string(root().join(name)).unwrap()
+}
+
+/// The fenced blocks of a language in a Markdown text.
+fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
+    let fence = format!("```{language}\n");
+    text.split(fence.as_str()).skip(1).map(|rest| rest.split("```").next().unwrap()).collect()
+}
+
+#[test]
+fn every_config_of_the_readme_and_the_stack_loads() {
+    let readme = read("README.md");
+    let ours: Vec<_> = blocks(&readme, "yaml").into_iter().filter(|block| !block.contains("scrape_configs")).collect();
+    assert!(ours.len() >= 3);
+    for block in ours {
+        Config::parse("README.md", block, &|_| None).unwrap_or_else(|error| panic!("{error} in {block}"));
+    }
+    Config::load(Some(&root().join("deploy/linkit-bridge/config.yml")), &|_| None).unwrap();
+}
+
+#[test]
+fn every_link_of_the_documents_leads_somewhere() {
+    for document in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "bench/README.md"] {
+        let folder = root().join(document).parent().unwrap().to_owned();
+        for target in read(document).split("](").skip(1).map(|rest| rest.split(')').next().unwrap().to_owned()) {
+            if !target.starts_with("http") {
+                assert!(folder.join(&target).exists(), "{document}: {target}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_variable_is_its_keys_path_in_capitals() {
+    for (name, path) in VARIABLES.iter().filter(|(_, path)| !path.contains("api_keys")) {
+        let expected = path.trim_end_matches("[]").replace('.', "_").to_uppercase();
+        assert_eq!(*name, format!("LINKIT_BRIDGE_{expected}"));
+    }
+}
+
+#[test]
+fn the_readme_names_every_figure_of_the_document() {
+    let readme = read("README.md");
+    for figure in FIGURES.iter().filter(|figure| !figure.json.is_empty()) {
+        assert!(readme.contains(&figure.prometheus_name()), "{}", figure.prometheus_name());
+    }
+}
+
+#[test]
+fn every_setting_stands_in_the_readme() {
+    let readme = read("README.md");
+    let leaves: BTreeSet<_> = VARIABLES.iter().map(|(_, path)| path.rsplit('.').next().unwrap()).collect();
+    for leaf in leaves {
+        let leaf = leaf.trim_end_matches("[]");
+        assert!(readme.contains(&format!("{leaf}`")), "the setting {leaf} is not in the README's table");
+    }
+}
