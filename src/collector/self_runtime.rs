@@ -36,7 +36,7 @@ impl SelfRuntime {
             Some(system) => system,
             none => none.insert(System::new().map_err(|_| hidden())?),
         };
-        let kind = ProcessRefreshKind::nothing().with_memory();
+        let kind = ProcessRefreshKind::nothing().with_memory().without_tasks();
         // sysinfo keeps what it knew of a process that it cannot read any more.
         if system.refresh_processes_specifics(ProcessesToUpdate::Some(&[self.pid]), false, kind) == 0 {
             return Err(hidden());
