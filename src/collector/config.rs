@@ -10,6 +10,7 @@ use bytesize::ByteSize;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
+use super::go::{Go, GoConfig, Route};
 use super::self_runtime::SelfRuntime;
 use super::sqlite::{Staging, StagingTable, Store};
 use super::telemetry_json::{TelemetryJson, TelemetryJsonConfig};
@@ -32,6 +33,8 @@ pub enum SourceKind {
     /// The bridge's own process.
     #[serde(rename = "self")]
     SelfRuntime,
+    /// A running Go program.
+    Go,
     /// A live PocketBase database.
     Sqlite,
     /// An existing Linkit's own endpoint.
@@ -44,6 +47,7 @@ impl SourceKind {
     pub const fn name(self) -> &'static str {
         match self {
             Self::SelfRuntime => "self",
+            Self::Go => "go",
             Self::Sqlite => "sqlite",
             Self::TelemetryJson => "telemetry_json",
         }
@@ -51,7 +55,7 @@ impl SourceKind {
 
     const fn reads(self, section: Section) -> bool {
         match self {
-            Self::SelfRuntime => matches!(section, Section::Runtime),
+            Self::SelfRuntime | Self::Go => matches!(section, Section::Runtime),
             Self::Sqlite => matches!(section, Section::Store | Section::Staging),
             Self::TelemetryJson => true,
         }
@@ -96,14 +100,20 @@ pub struct SectionConfig {
     pub completed_column: Option<String>,
     /// sqlite, staging: the states' values in the status column.
     pub states: Option<States>,
-    /// telemetry_json: the base address of the Linkit.
+    /// telemetry_json, go: the base address of the backend.
     pub url: Option<String>,
     /// telemetry_json: the key for its endpoint.
     pub api_key: Option<SecretString>,
     /// telemetry_json: a file that holds the key.
     pub api_key_file: Option<PathBuf>,
-    /// telemetry_json: the largest answer that is read.
+    /// telemetry_json, go: the largest answer that is read.
     pub body_max: Option<ByteSize>,
+    /// go: the path of its expvar page, or `false`.
+    pub expvar: Option<Route>,
+    /// go: the path of its scrape page, or `false`.
+    pub metrics: Option<Route>,
+    /// go: the path of its goroutine profile, or `false`.
+    pub pprof: Option<Route>,
 }
 
 /// The values of the three states in the status column.
@@ -140,6 +150,7 @@ pub fn build(sections: [Option<&SectionConfig>; 3], megabyte: u64, http: &HttpCl
         let interval = config.interval.unwrap_or(source.interval(section));
         let collector: Box<dyn Collector> = match source {
             SourceKind::SelfRuntime => Box::new(SelfRuntime::new()),
+            SourceKind::Go => config.go(http).map_err(error)?,
             SourceKind::Sqlite => config.sqlite(section).map_err(error)?,
             SourceKind::TelemetryJson => {
                 let next = Bridged::new(section, config, interval).map_err(error)?;
@@ -223,13 +234,13 @@ fn same_key(a: &Option<SecretString>, b: &Option<SecretString>) -> bool {
 impl SectionConfig {
     /// The source, after checking that every key set is one of its own.
     fn checked_source(&self, section: Section) -> Result<SourceKind, String> {
-        use SourceKind::{Sqlite, TelemetryJson};
+        use SourceKind::{Go, Sqlite, TelemetryJson};
         let Some(source) = self.source else {
             return Err("source is missing; name one, for example source: telemetry_json".to_owned());
         };
         if !source.reads(section) {
             let fitting =
-                [SourceKind::SelfRuntime, Sqlite, TelemetryJson].into_iter().filter(|kind| kind.reads(section));
+                [SourceKind::SelfRuntime, Go, Sqlite, TelemetryJson].into_iter().filter(|kind| kind.reads(section));
             let fitting: Vec<_> = fitting.map(SourceKind::name).collect();
             return Err(format!("source {} cannot read this section; use {}", source.name(), fitting.join(" or ")));
         }
@@ -242,15 +253,33 @@ impl SectionConfig {
             ("status_column", self.status_column.is_some(), source == Sqlite && staging),
             ("completed_column", self.completed_column.is_some(), source == Sqlite && staging),
             ("states", self.states.is_some(), source == Sqlite && staging),
-            ("url", self.url.is_some(), source == TelemetryJson),
+            ("url", self.url.is_some(), matches!(source, TelemetryJson | Go)),
             ("api_key", self.api_key.is_some(), source == TelemetryJson),
             ("api_key_file", self.api_key_file.is_some(), source == TelemetryJson),
-            ("body_max", self.body_max.is_some(), source == TelemetryJson),
+            ("body_max", self.body_max.is_some(), matches!(source, TelemetryJson | Go)),
+            ("expvar", self.expvar.is_some(), source == Go),
+            ("metrics", self.metrics.is_some(), source == Go),
+            ("pprof", self.pprof.is_some(), source == Go),
         ];
         match keys.into_iter().find(|(_, is_set, belongs)| *is_set && !belongs) {
             Some((key, ..)) => Err(format!("{key} has no meaning for source {} here; remove it", source.name())),
             None => Ok(source),
         }
+    }
+
+    fn go(&self, http: &HttpClient) -> Result<Box<dyn Collector>, String> {
+        let url = self.url.clone().ok_or("url is missing; name the base address of the Go program")?;
+        let default = GoConfig::new(url);
+        let body_max = self.body_max.map(|max| usize::try_from(max.as_u64()).unwrap_or(usize::MAX));
+        let config = GoConfig {
+            expvar: self.expvar.clone().unwrap_or(default.expvar),
+            metrics: self.metrics.clone().unwrap_or(default.metrics),
+            pprof: self.pprof.clone().unwrap_or(default.pprof),
+            body_bytes_max: body_max.unwrap_or(default.body_bytes_max),
+            timeout: self.timeout.unwrap_or(TIMEOUT),
+            ..default
+        };
+        Ok(Box::new(Go::new(config, http.clone()).map_err(|error| error.to_string())?))
     }
 
     fn sqlite(&self, section: Section) -> Result<Box<dyn Collector>, String> {

@@ -11,6 +11,8 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
+pub(super) use number::{Flaw, whole};
+pub(super) use parse::is_deep;
 pub use parse::{Document, parse};
 
 use std::sync::Arc;
@@ -265,7 +267,7 @@ fn header_value(key: &str) -> Result<HeaderValue, TelemetryJsonError> {
     Ok(value)
 }
 
-fn unanswered(error: &HttpError) -> CollectError {
+pub(super) fn unanswered(error: &HttpError) -> CollectError {
     let class = match error {
         HttpError::Unreachable { .. } | HttpError::Lost { .. } | HttpError::Roots { .. } => ErrorClass::Unreachable,
         HttpError::Timeout { .. } => ErrorClass::Timeout,

@@ -25,6 +25,9 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("LINKIT_BRIDGE_RUNTIME_API_KEY", "runtime.api_key"),
     ("LINKIT_BRIDGE_RUNTIME_API_KEY_FILE", "runtime.api_key_file"),
     ("LINKIT_BRIDGE_RUNTIME_BODY_MAX", "runtime.body_max"),
+    ("LINKIT_BRIDGE_RUNTIME_EXPVAR", "runtime.expvar"),
+    ("LINKIT_BRIDGE_RUNTIME_METRICS", "runtime.metrics"),
+    ("LINKIT_BRIDGE_RUNTIME_PPROF", "runtime.pprof"),
     ("LINKIT_BRIDGE_STORE_SOURCE", "store.source"),
     ("LINKIT_BRIDGE_STORE_INTERVAL", "store.interval"),
     ("LINKIT_BRIDGE_STORE_TIMEOUT", "store.timeout"),
@@ -189,6 +192,9 @@ impl SectionConfig {
             api_key,
             api_key_file,
             body_max,
+            expvar,
+            metrics,
+            pprof,
         } = self;
         Self {
             source: over.source.or(source),
@@ -206,6 +212,9 @@ impl SectionConfig {
             api_key: over.api_key.or(api_key),
             api_key_file: over.api_key_file.or(api_key_file),
             body_max: over.body_max.or(body_max),
+            expvar: over.expvar.or(expvar),
+            metrics: over.metrics.or(metrics),
+            pprof: over.pprof.or(pprof),
         }
     }
 }

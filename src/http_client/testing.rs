@@ -16,6 +16,11 @@ impl RawServer {
     /// A server that hands each request (its number, and the connection to answer on) to `answer`; a connection is
     /// read again while `answer` returns true.
     pub(crate) fn start(answer: impl Fn(usize, &mut TcpStream) -> bool + Send + Sync + 'static) -> Self {
+        Self::start_by_head(move |number, _, stream| answer(number, stream))
+    }
+
+    /// The same for answers that depend on the request's head.
+    pub(crate) fn start_by_head(answer: impl Fn(usize, &str, &mut TcpStream) -> bool + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let heads: Arc<Mutex<Vec<String>>> = Arc::default();
@@ -28,10 +33,10 @@ impl RawServer {
                     while let Some(head) = read_head(&mut stream) {
                         let number = {
                             let mut heads = heads.lock().unwrap();
-                            heads.push(head);
+                            heads.push(head.clone());
                             heads.len() - 1
                         };
-                        if !answer(number, &mut stream) {
+                        if !answer(number, &head, &mut stream) {
                             break;
                         }
                     }

@@ -20,6 +20,7 @@ mod dashboards;
 mod demo;
 mod docs;
 mod faces;
+mod go;
 mod house;
 mod page;
 mod push;

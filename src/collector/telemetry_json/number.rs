@@ -2,7 +2,7 @@
 
 /// Why a JSON number is no figure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Flaw {
+pub(in crate::collector) enum Flaw {
     /// It is not whole.
     Fraction,
     /// It is below 0.
@@ -15,7 +15,7 @@ pub(super) enum Flaw {
 const DIGITS_MAX: i64 = 19;
 
 /// The whole number that `text`, a number in JSON's grammar, stands for, however it is written: `12`, `12.0`, `1e1`.
-pub(super) fn whole(text: &str) -> Result<u64, Flaw> {
+pub(in crate::collector) fn whole(text: &str) -> Result<u64, Flaw> {
     let (is_negative, text) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
     let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
     let (int, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));

@@ -127,7 +127,7 @@ fn text_of(members: &Members<'_>, key: &str) -> Option<String> {
 }
 
 /// Whether brackets nest deeper than [`DEPTH_MAX`]. serde_json counts only what it enters, not what it passes over.
-fn is_deep(text: &str) -> bool {
+pub(in crate::collector) fn is_deep(text: &str) -> bool {
     let (mut depth, mut is_text, mut is_escaped) = (0_usize, false, false);
     for byte in text.bytes() {
         match byte {
