@@ -13,7 +13,8 @@ COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
     cargo build --release --locked --bin linkit-bridge \
-    && install -D -m 0755 target/release/linkit-bridge /out/linkit-bridge
+    && install -D -m 0755 target/release/linkit-bridge /out/linkit-bridge \
+    && install -d -m 0700 /out/lib/linkit-bridge
 
 # The same Debian, so the same C library; its bash is what the health check asks with.
 FROM debian:bookworm-slim
@@ -22,6 +23,8 @@ LABEL org.opencontainers.image.title="linkit-bridge" \
 # The certificate authorities, for sources and endpoints behind https.
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build /out/linkit-bridge /usr/local/bin/linkit-bridge
+# For `state_dir`: a named volume mounted there takes over owner and mode.
+COPY --from=build --chown=65532:65532 /out/lib/ /var/lib/
 USER 65532:65532
 EXPOSE 9464
 ENTRYPOINT ["/usr/local/bin/linkit-bridge"]

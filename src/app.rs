@@ -3,10 +3,13 @@
 //! The one place where sources, registry, outputs, delivery and server meet; each of them knows none of the others.
 
 mod figures;
+mod keep;
 mod push;
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +21,7 @@ use tokio::task::JoinSet;
 
 use crate::catalog::Section;
 use crate::clock::Clock;
+use crate::collector::completed::Completed;
 use crate::collector::{self, Plan};
 use crate::config::{ApiKeyConfig, Config, Env, Otel};
 use crate::http_client::HttpClient;
@@ -26,6 +30,8 @@ use crate::registry::Registry;
 use crate::scheduler;
 use crate::secret;
 use crate::server::{self, ApiKey, Server, ServerConfig, ServerInfo};
+use crate::state;
+use keep::Keeper;
 use push::Push;
 
 /// Where the server listens if nothing is set: the host and port of the OpenTelemetry specification for this exporter.
@@ -37,25 +43,34 @@ const GRACE: Duration = Duration::from_secs(5);
 /// Longest time running attempts get to be cancelled in.
 const COLLECTORS_GRACE: Duration = Duration::from_secs(1);
 
+/// Longest time the last writing of the state gets.
+const STATE_GRACE: Duration = Duration::from_secs(2);
+
 /// A bridge that is built and not yet running.
 pub struct App {
     registry: Arc<Registry>,
     clock: Arc<dyn Clock>,
     plans: Vec<Plan>,
+    completed: Completed,
+    /// Where the state is kept, and what each section's source is.
+    state: Option<(PathBuf, BTreeMap<Section, String>)>,
     push: Option<Push>,
     server: Server,
     joined: prometheus::Registry,
     listen: Vec<SocketAddr>,
 }
 
-/// The sockets a bridge listens on.
-pub struct Listeners(Vec<TcpListener>);
+/// What a bridge has taken from the system: the sockets it listens on, and its state directory.
+pub struct Listeners {
+    sockets: Vec<TcpListener>,
+    keeper: Option<Keeper>,
+}
 
 impl Listeners {
     /// Their addresses, with the ports the system chose.
     #[must_use]
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.0.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+        self.sockets.iter().filter_map(|listener| listener.local_addr().ok()).collect()
     }
 }
 
@@ -72,12 +87,22 @@ impl App {
         figures::add(&registry, config.hash, clock.now());
         let http = HttpClient::new();
         let sections = [config.runtime.as_ref(), config.store.as_ref(), config.staging.as_ref()];
-        let plans = collector::config::build(sections, config.megabyte(), &http)?;
+        let completed = Completed::default();
+        let plans = collector::config::build(sections, config.megabyte(), &http, &completed)?;
+        let state = match &config.state_dir {
+            Some(path) => {
+                state::check(path)?;
+                let identities = collector::config::identities(sections, config.megabyte()).into_iter();
+                let sources = identities.map(|(section, source)| (section, state::fingerprint(&source)));
+                Some((path.clone(), sources.collect()))
+            }
+            None => None,
+        };
         let push = Push::new(config.otlp.as_ref(), &otel, &registry, &http, &clock)?;
         let joined = prometheus::Registry::new();
         joined.register(Box::new(ProcessCollector::for_self())).context("failed to add the process figures")?;
         let server = server(config, &listen, &resource, &registry, &joined, &clock)?;
-        Ok(Self { registry, clock, plans, push, server, joined, listen })
+        Ok(Self { registry, clock, plans, completed, state, push, server, joined, listen })
     }
 
     /// The registry, for the instruments of an embedding program.
@@ -105,12 +130,18 @@ impl App {
         format!("{sources}; {push}")
     }
 
-    /// Takes the configured addresses.
+    /// Takes the configured addresses, and the state directory with what is kept in it.
     ///
     /// # Errors
     /// When one cannot be had, most often because another program has it.
     pub fn bind(&self) -> anyhow::Result<Listeners> {
-        Ok(Listeners(server::bind(&self.listen)?))
+        let open = |(path, sources): &(PathBuf, BTreeMap<Section, String>)| {
+            Keeper::open(path, sources.clone(), &self.registry, &self.completed, &*self.clock)
+        };
+        // The state last: a start that fails must not leave it as if a bridge had been killed.
+        let sockets = server::bind(&self.listen)?;
+        let keeper = self.state.as_ref().map(open).transpose()?;
+        Ok(Listeners { sockets, keeper })
     }
 
     /// Runs until `stop`, then stops in order: no more readings, one last push, requests under way; within ten seconds.
@@ -128,12 +159,16 @@ impl App {
                 let _ = stopped.wait_for(|stopped| *stopped).await;
             }
         };
-        let served = tokio::spawn(self.server.serve(listeners.0, until_stop(), GRACE));
+        let kept = listeners.keeper.map(|keeper| tokio::spawn(keeper.run(until_stop())));
+        let served = tokio::spawn(self.server.serve(listeners.sockets, until_stop(), GRACE));
         let pushed = self.push.map(|push| tokio::spawn(push.run(Arc::clone(&self.registry), until_stop())));
         stop.await;
         stopping.send_replace(true);
         // An attempt that will not be dropped, as a query that will not be interrupted, must not hold up the rest.
-        let _ = tokio::time::timeout(COLLECTORS_GRACE, collectors.shutdown()).await;
+        let has_ended = tokio::time::timeout(COLLECTORS_GRACE, collectors.shutdown()).await.is_ok();
+        if let Some(kept) = kept {
+            keep_the_last(kept, has_ended).await;
+        }
         if let Some(pushed) = pushed {
             say_if_failed("push", pushed.await);
         }
@@ -161,6 +196,19 @@ impl App {
         for address in listeners.addresses() {
             tracing::info!(%address, "listening");
         }
+    }
+}
+
+/// Writes the state a last time, when nothing is read any more; a disk that hangs must not hold up the stop.
+async fn keep_the_last(kept: tokio::task::JoinHandle<Keeper>, is_all: bool) {
+    let last = async {
+        match kept.await {
+            Ok(keeper) => keeper.close(is_all).await,
+            Err(error) => say_if_failed("state", Err(error)),
+        }
+    };
+    if tokio::time::timeout(STATE_GRACE, last).await.is_err() {
+        tracing::warn!("the state was not written a last time within {STATE_GRACE:?}; what was kept before is there");
     }
 }
 

@@ -5,6 +5,8 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use serde::{Deserialize, Serialize};
+
 const SECOND_NS: u64 = 1_000_000_000;
 const DAY_NS: u64 = 86_400 * SECOND_NS;
 
@@ -12,7 +14,7 @@ const DAY_NS: u64 = 86_400 * SECOND_NS;
 const MONO_ORIGIN: Duration = Duration::from_secs(10 * 366 * 86_400);
 
 /// Wall time in nanoseconds since the Unix epoch, UTC.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Wall(pub u64);
 
 impl Wall {
@@ -56,7 +58,7 @@ impl Wall {
 }
 
 /// A UTC day, counted from the Unix epoch.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Day(pub u64);
 
 impl Day {
@@ -94,6 +96,12 @@ impl Moment {
     pub fn minus(self, d: Duration) -> Self {
         let wall = self.wall.0.saturating_sub(u64::try_from(d.as_nanos()).unwrap_or(u64::MAX));
         Self { wall: Wall(wall), mono: self.mono.saturating_sub(d) }
+    }
+
+    /// The instant of a date that another process noted, seen from this one; a date yet to come counts as now.
+    #[must_use]
+    pub fn back_to(self, noted: Wall) -> Self {
+        self.minus(self.wall.since(noted))
     }
 }
 

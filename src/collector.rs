@@ -7,6 +7,7 @@
 pub mod completed;
 pub mod config;
 pub mod go;
+pub mod process;
 pub mod self_runtime;
 pub mod sqlite;
 pub mod telemetry_json;

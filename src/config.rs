@@ -48,6 +48,8 @@ pub struct Config {
     pub staging: Option<SectionConfig>,
     /// Where figures are pushed to.
     pub otlp: Option<OtlpSection>,
+    /// Where what must outlive a restart is kept; without it nothing is.
+    pub state_dir: Option<PathBuf>,
     /// Age above which figures are said to be old; default 5m.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::optional")]
     pub stale_after: Option<Duration>,

@@ -13,6 +13,7 @@ pub mod http_client;
 
 pub mod registry;
 pub mod scheduler;
+pub mod state;
 
 pub mod delivery;
 pub mod output;

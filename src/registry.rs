@@ -9,17 +9,19 @@
 
 mod frame;
 mod instruments;
+mod restore;
 mod snapshot;
 
 pub use snapshot::{CollectorStatus, Family, Histogram, Number, Point, PointValue, SectionStatus, Snapshot};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use opentelemetry::KeyValue;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
+use tokio::sync::watch;
 
 use crate::catalog::{FigureId, Section, json_fields};
 use crate::clock::{Clock, Moment};
@@ -52,11 +54,14 @@ pub struct Registry {
     generation: AtomicU64,
     latest: RwLock<Option<Latest>>,
     gathering: Mutex<u64>,
+    published: watch::Sender<()>,
 }
 
 #[derive(Default)]
 struct State {
     held: Held,
+    /// Units from before the start whose date was yet to come: how old they are nobody knows.
+    undated: BTreeSet<(Section, String)>,
     collectors: Vec<Collected>,
 }
 
@@ -96,6 +101,7 @@ impl Registry {
             generation: AtomicU64::new(0),
             latest: RwLock::new(None),
             gathering: Mutex::new(0),
+            published: watch::Sender::new(()),
         }
     }
 
@@ -138,7 +144,7 @@ impl Registry {
             if let Some(held) = before {
                 let (is_earlier, is_older) = (unit.taken.wall < held.taken.wall, unit.taken.mono < held.taken.mono);
                 // A clock set back makes what is read later look earlier; only both together say that it is older.
-                if is_earlier && is_older {
+                if is_earlier && is_older && !state.undated.contains(&key) {
                     continue;
                 }
             }
@@ -151,10 +157,12 @@ impl Registry {
             if let Some(held) = before.filter(|held| held.taken.wall == unit.taken.wall && held.values != unit.values) {
                 unit.taken.wall = held.taken.wall.plus(TIME_STEP);
             }
+            state.undated.remove(&key);
             state.held.insert(key, unit);
         }
         drop(state);
         self.changed();
+        self.published.send_replace(());
     }
 
     /// Takes in how an attempt went; its time is now.

@@ -1,50 +1,98 @@
 //! From a daily figure to a counter: `linkit.staging.completed` goes on where `completed_today` starts again.
 //!
 //! The counter begins at today's figure with that midnight as its start, never falls, and counts nothing twice, not even
-//! when the clock is moved to another day and back.
+//! when the clock is moved to another day and back, or the bridge is started again with the state it had.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
 
 use crate::catalog::FigureId;
-use crate::clock::{Day, Wall};
+use crate::clock::{Day, Moment, Wall};
 use crate::reading::Reading;
 
 /// Days whose last figure is remembered; clocks are not moved by more and back again.
 const DAYS_MAX: usize = 8;
 
-/// The counter's state over the life of a collector.
-#[derive(Debug, Default)]
-pub struct Completed {
-    total: u64,
-    start: Option<Wall>,
+/// A handle of the counter: clones count together, so that who keeps its state need not know the collector.
+#[derive(Clone, Debug, Default)]
+pub struct Completed(Arc<Mutex<Counter>>);
+
+/// The counter's state as it outlives a restart.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CompletedState {
+    /// The counter.
+    pub total: u64,
+    /// Since when it counts.
+    pub start: Option<Wall>,
+    /// The day of the last reading.
+    pub day: Day,
     /// The last figure of each day.
-    counted: BTreeMap<Day, u64>,
-    day: Day,
+    pub counted: BTreeMap<Day, u64>,
+    /// The time of the last reading, where the source gives it.
+    pub latest: Option<Wall>,
+}
+
+#[derive(Debug, Default)]
+struct Counter {
+    state: CompletedState,
+    /// `state.latest` on this process's clocks.
+    latest: Option<Moment>,
 }
 
 impl Completed {
+    /// The state to keep; `None` as long as nothing was counted.
+    #[must_use]
+    pub fn state(&self) -> Option<CompletedState> {
+        Some(self.counter().state.clone()).filter(|state| state.start.is_some())
+    }
+
+    /// Goes on from a state that was kept; `now` finds its place on this process's clocks.
+    pub fn restore(&self, state: CompletedState, now: Moment) {
+        let latest = state.latest.map(|latest| now.back_to(latest));
+        *self.counter() = Counter { state, latest };
+    }
+
     /// The day and the figure of the last reading, if there was one.
     #[must_use]
     pub fn last(&self) -> Option<(Day, u64)> {
-        self.counted.get(&self.day).map(|today| (self.day, *today))
+        let state = &self.counter().state;
+        state.counted.get(&state.day).map(|today| (state.day, *today))
+    }
+
+    /// For sources that tell the time of their figures: whether `taken` is not before the last one's. If so it is the
+    /// last one from now on.
+    pub fn advance_to(&mut self, taken: Moment) -> bool {
+        let mut counter = self.counter();
+        let is_older = counter.latest.is_some_and(|latest| taken.mono < latest.mono);
+        if !is_older {
+            (counter.latest, counter.state.latest) = (Some(taken), Some(taken.wall));
+        }
+        !is_older
     }
 
     /// Takes in `today`, the items completed since the midnight of `day`, and `before`, those completed between the
     /// last reading and that midnight if the source can tell.
     pub fn observe(&mut self, day: Day, today: u64, before: u64) -> Reading {
-        let is_next = self.start.is_some() && day > self.day;
+        let state = &mut self.counter().state;
+        let is_next = state.start.is_some() && day > state.day;
         // Rows deleted or moved back lower today's figure; the counter waits, it never falls.
-        let grown = today.saturating_sub(self.counted.get(&day).copied().unwrap_or(0));
-        self.total = self.total.saturating_add(if is_next { before } else { 0 }).saturating_add(grown);
-        self.counted.insert(day, today);
-        if self.counted.len() > DAYS_MAX {
-            self.counted.pop_first();
+        let grown = today.saturating_sub(state.counted.get(&day).copied().unwrap_or(0));
+        state.total = state.total.saturating_add(if is_next { before } else { 0 }).saturating_add(grown);
+        state.counted.insert(day, today);
+        if state.counted.len() > DAYS_MAX {
+            state.counted.pop_first();
         }
-        self.day = day;
+        state.day = day;
         // A clock that was ahead must not leave a start in the future.
-        let start = self.start.map_or(day.start(), |start| start.min(day.start()));
-        self.start = Some(start);
-        Reading::of(FigureId::StagingCompleted, self.total.min(i64::MAX.cast_unsigned())).starting(start)
+        let start = state.start.map_or(day.start(), |start| start.min(day.start()));
+        state.start = Some(start);
+        Reading::of(FigureId::StagingCompleted, state.total.min(i64::MAX.cast_unsigned())).starting(start)
+    }
+
+    fn counter(&self) -> MutexGuard<'_, Counter> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -73,5 +121,24 @@ mod tests {
             .map(|(day, today, before)| completed.observe(Day(day), today, before));
         assert_eq!(totals.clone().map(|reading| reading.value), [5, 105, 108, 148, 189].map(Some));
         assert_eq!(totals[1].start, Some(Day(10).start()));
+    }
+
+    #[test]
+    fn a_restored_counter_goes_on_with_its_start_and_counts_nothing_twice() {
+        let now = Moment { wall: Wall::from_secs(1_705_314_600), mono: std::time::Duration::from_secs(1000) };
+        let day = now.wall.day();
+        let mut before = Completed::default();
+        assert_eq!(before.state(), None);
+        assert!(before.advance_to(now));
+        before.observe(day, 9, 0);
+        let mut after = Completed::default();
+        after.restore(before.state().unwrap(), now);
+        assert_eq!(after.last(), Some((day, 9)));
+        let older = now.minus(std::time::Duration::from_secs(2));
+        assert!(!after.advance_to(older), "a document from before the restart");
+        let reading = after.observe(day, 12, 0);
+        assert_eq!((reading.value, reading.start), (Some(12), Some(day.start())));
+        let reading = after.observe(day.next(), 1, 4);
+        assert_eq!((reading.value, reading.start), (Some(17), Some(day.start())));
     }
 }

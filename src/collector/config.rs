@@ -3,6 +3,10 @@
 //! The keys of all sources stand in one flat type, so that an unknown key is found with its line; a key that does not
 //! belong to the chosen source is refused here.
 
+mod identity;
+
+pub use identity::identities;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,7 +14,9 @@ use bytesize::ByteSize;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
+use super::completed::Completed;
 use super::go::{Go, GoConfig, Route};
+use super::process::{Process, Target};
 use super::self_runtime::SelfRuntime;
 use super::sqlite::{Staging, StagingTable, Store};
 use super::telemetry_json::{TelemetryJson, TelemetryJsonConfig};
@@ -35,6 +41,8 @@ pub enum SourceKind {
     SelfRuntime,
     /// A running Go program.
     Go,
+    /// Another process of this host.
+    Process,
     /// A live PocketBase database.
     Sqlite,
     /// An existing Linkit's own endpoint.
@@ -48,6 +56,7 @@ impl SourceKind {
         match self {
             Self::SelfRuntime => "self",
             Self::Go => "go",
+            Self::Process => "process",
             Self::Sqlite => "sqlite",
             Self::TelemetryJson => "telemetry_json",
         }
@@ -55,7 +64,7 @@ impl SourceKind {
 
     const fn reads(self, section: Section) -> bool {
         match self {
-            Self::SelfRuntime | Self::Go => matches!(section, Section::Runtime),
+            Self::SelfRuntime | Self::Go | Self::Process => matches!(section, Section::Runtime),
             Self::Sqlite => matches!(section, Section::Store | Section::Staging),
             Self::TelemetryJson => true,
         }
@@ -85,6 +94,13 @@ pub struct SectionConfig {
     /// Longest wait after repeated errors.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::optional")]
     pub max_backoff: Option<Duration>,
+    /// process: its pid.
+    #[serde(deserialize_with = "super::process::pid")]
+    pub pid: Option<u32>,
+    /// process: a file that holds its pid.
+    pub pid_file: Option<PathBuf>,
+    /// process: the exact name of its executable.
+    pub name: Option<String>,
     /// sqlite: the database file.
     pub path: Option<PathBuf>,
     /// sqlite, store: the collections to count; the documented five belong to it.
@@ -136,11 +152,17 @@ pub struct BuildError {
     problem: String,
 }
 
-/// Builds the collectors of all sections; sections that name the same `telemetry_json` share one request.
+/// Builds the collectors of all sections; sections that name the same `telemetry_json` share one request. The collector
+/// of staging counts on in `completed`.
 ///
 /// # Errors
 /// When a section lacks a key it needs, or has one that is not its source's.
-pub fn build(sections: [Option<&SectionConfig>; 3], megabyte: u64, http: &HttpClient) -> Result<Vec<Plan>, BuildError> {
+pub fn build(
+    sections: [Option<&SectionConfig>; 3],
+    megabyte: u64,
+    http: &HttpClient,
+    completed: &Completed,
+) -> Result<Vec<Plan>, BuildError> {
     let mut plans = Vec::new();
     let mut bridged: Vec<Bridged> = Vec::new();
     for (section, config) in Section::ALL.into_iter().zip(sections) {
@@ -151,7 +173,8 @@ pub fn build(sections: [Option<&SectionConfig>; 3], megabyte: u64, http: &HttpCl
         let collector: Box<dyn Collector> = match source {
             SourceKind::SelfRuntime => Box::new(SelfRuntime::new()),
             SourceKind::Go => config.go(http).map_err(error)?,
-            SourceKind::Sqlite => config.sqlite(section).map_err(error)?,
+            SourceKind::Process => Box::new(Process::new(config.process_target().map_err(error)?)),
+            SourceKind::Sqlite => config.sqlite(section, completed).map_err(error)?,
             SourceKind::TelemetryJson => {
                 let next = Bridged::new(section, config, interval).map_err(error)?;
                 match bridged.iter_mut().find(|other| other.is_same(&next)) {
@@ -165,7 +188,7 @@ pub fn build(sections: [Option<&SectionConfig>; 3], megabyte: u64, http: &HttpCl
     }
     for bridged in bridged {
         let section = bridged.sections[0];
-        plans.push(bridged.plan(megabyte, http).map_err(|problem| BuildError { section, problem })?);
+        plans.push(bridged.plan(megabyte, http, completed).map_err(|problem| BuildError { section, problem })?);
     }
     Ok(plans)
 }
@@ -197,7 +220,7 @@ impl Bridged {
         Ok(())
     }
 
-    fn plan(self, megabyte: u64, http: &HttpClient) -> Result<Plan, String> {
+    fn plan(self, megabyte: u64, http: &HttpClient, completed: &Completed) -> Result<Plan, String> {
         let url = self.config.url.clone().ok_or("url is missing; name the base address of the Linkit")?;
         let body_max = self.config.body_max.unwrap_or(BODY_MAX).as_u64();
         let config = TelemetryJsonConfig {
@@ -209,7 +232,7 @@ impl Bridged {
             timeout: self.config.timeout.unwrap_or(TIMEOUT),
         };
         let collector = TelemetryJson::new(config, http.clone()).map_err(|error| error.to_string())?;
-        Ok(self.config.plan(Box::new(collector), self.interval))
+        Ok(self.config.plan(Box::new(collector.counting_on(completed.clone())), self.interval))
     }
 }
 
@@ -234,18 +257,21 @@ fn same_key(a: &Option<SecretString>, b: &Option<SecretString>) -> bool {
 impl SectionConfig {
     /// The source, after checking that every key set is one of its own.
     fn checked_source(&self, section: Section) -> Result<SourceKind, String> {
-        use SourceKind::{Go, Sqlite, TelemetryJson};
+        use SourceKind::{Go, Process, SelfRuntime, Sqlite, TelemetryJson};
         let Some(source) = self.source else {
             return Err("source is missing; name one, for example source: telemetry_json".to_owned());
         };
         if !source.reads(section) {
             let fitting =
-                [SourceKind::SelfRuntime, Go, Sqlite, TelemetryJson].into_iter().filter(|kind| kind.reads(section));
+                [SelfRuntime, Go, Process, Sqlite, TelemetryJson].into_iter().filter(|kind| kind.reads(section));
             let fitting: Vec<_> = fitting.map(SourceKind::name).collect();
             return Err(format!("source {} cannot read this section; use {}", source.name(), fitting.join(" or ")));
         }
         let staging = section == Section::Staging;
         let keys = [
+            ("pid", self.pid.is_some(), source == Process),
+            ("pid_file", self.pid_file.is_some(), source == Process),
+            ("name", self.name.is_some(), source == Process),
             ("path", self.path.is_some(), source == Sqlite),
             ("count_budget", self.count_budget.is_some(), source == Sqlite),
             ("collections", self.collections.is_some(), source == Sqlite && !staging),
@@ -282,7 +308,11 @@ impl SectionConfig {
         Ok(Box::new(Go::new(config, http.clone()).map_err(|error| error.to_string())?))
     }
 
-    fn sqlite(&self, section: Section) -> Result<Box<dyn Collector>, String> {
+    fn process_target(&self) -> Result<Target, String> {
+        Target::of(self.pid, self.pid_file.as_deref(), self.name.as_deref())
+    }
+
+    fn sqlite(&self, section: Section, completed: &Completed) -> Result<Box<dyn Collector>, String> {
         let path = self.path.clone().ok_or("path is missing; name the backend's data.db")?;
         let budget = self.count_budget.unwrap_or(COUNT_BUDGET);
         if section == Section::Store {
@@ -310,7 +340,7 @@ impl SectionConfig {
         if let Some(States { pending, processing, completed }) = self.states.clone() {
             (table.pending, table.processing, table.completed) = (pending, processing, completed);
         }
-        Ok(Box::new(Staging::new(path, table, budget)))
+        Ok(Box::new(Staging::new(path, table, budget).counting_on(completed.clone())))
     }
 
     /// The key, from the config or its file.

@@ -102,8 +102,6 @@ pub struct TelemetryJson {
     limits: Limits,
     http: HttpClient,
     completed: Completed,
-    /// The time of the document that [`Completed`] has last taken in.
-    latest: Option<Moment>,
 }
 
 impl TelemetryJson {
@@ -126,7 +124,14 @@ impl TelemetryJson {
         }
         let limits = Limits { total: config.timeout, body_bytes_max: config.body_bytes_max, ..Limits::default() };
         let (megabyte, completed) = (config.megabyte, Completed::default());
-        Ok(Self { uri, host, key, sections, megabyte, limits, http, completed, latest: None })
+        Ok(Self { uri, host, key, sections, megabyte, limits, http, completed })
+    }
+
+    /// The same collector, counting on in `completed`.
+    #[must_use]
+    pub fn counting_on(mut self, completed: Completed) -> Self {
+        self.completed = completed;
+        self
     }
 
     async fn attempt(&mut self, clock: &Arc<dyn Clock>) -> Outcome {
@@ -187,14 +192,11 @@ impl TelemetryJson {
     /// clock set back) and one of tomorrow leave it as it is, for it must count nothing twice.
     fn completed(&mut self, values: &[Reading], taken: Moment, is_tomorrows: bool) -> Option<Reading> {
         let today = values.iter().find(|reading| reading.figure == FigureId::StagingCompletedToday)?.value?;
-        let day = taken.wall.day();
-        let is_older = self.latest.is_some_and(|latest| taken.mono < latest.mono);
-        if is_older || is_tomorrows {
+        if is_tomorrows || !self.completed.advance_to(taken) {
             let (day, today) = self.completed.last()?;
             return Some(self.completed.observe(day, today, 0));
         }
-        self.latest = Some(taken);
-        Some(self.completed.observe(day, today, 0))
+        Some(self.completed.observe(taken.wall.day(), today, 0))
     }
 
     fn named(&self, error: CollectError) -> CollectError {

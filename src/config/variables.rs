@@ -21,6 +21,9 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("LINKIT_BRIDGE_RUNTIME_INTERVAL", "runtime.interval"),
     ("LINKIT_BRIDGE_RUNTIME_TIMEOUT", "runtime.timeout"),
     ("LINKIT_BRIDGE_RUNTIME_MAX_BACKOFF", "runtime.max_backoff"),
+    ("LINKIT_BRIDGE_RUNTIME_PID", "runtime.pid"),
+    ("LINKIT_BRIDGE_RUNTIME_PID_FILE", "runtime.pid_file"),
+    ("LINKIT_BRIDGE_RUNTIME_NAME", "runtime.name"),
     ("LINKIT_BRIDGE_RUNTIME_URL", "runtime.url"),
     ("LINKIT_BRIDGE_RUNTIME_API_KEY", "runtime.api_key"),
     ("LINKIT_BRIDGE_RUNTIME_API_KEY_FILE", "runtime.api_key_file"),
@@ -60,6 +63,7 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("LINKIT_BRIDGE_OTLP_TIMEOUT", "otlp.timeout"),
     ("LINKIT_BRIDGE_OTLP_QUEUE_MAX_BYTES", "otlp.queue.max_bytes"),
     ("LINKIT_BRIDGE_OTLP_QUEUE_MAX_AGE", "otlp.queue.max_age"),
+    ("LINKIT_BRIDGE_STATE_DIR", "state_dir"),
     ("LINKIT_BRIDGE_STALE_AFTER", "stale_after"),
     ("LINKIT_BRIDGE_EXPIRE_AFTER", "expire_after"),
     ("LINKIT_BRIDGE_MEGABYTE", "megabyte"),
@@ -181,6 +185,9 @@ impl SectionConfig {
             interval,
             timeout,
             max_backoff,
+            pid,
+            pid_file,
+            name,
             path,
             collections,
             count_budget,
@@ -201,6 +208,9 @@ impl SectionConfig {
             interval: over.interval.or(interval),
             timeout: over.timeout.or(timeout),
             max_backoff: over.max_backoff.or(max_backoff),
+            pid: over.pid.or(pid),
+            pid_file: over.pid_file.or(pid_file),
+            name: over.name.or(name),
             path: over.path.or(path),
             collections: over.collections.or(collections),
             count_budget: over.count_budget.or(count_budget),
@@ -221,7 +231,8 @@ impl SectionConfig {
 
 impl Config {
     pub(super) fn overlaid(self, over: Self) -> Self {
-        let Self { service, web, runtime, store, staging, otlp, stale_after, expire_after, megabyte, hash } = self;
+        let Self { service, web, runtime, store, staging, otlp, state_dir, stale_after, expire_after, megabyte, hash } =
+            self;
         Self {
             service: service.overlaid(over.service),
             web: web.overlaid(over.web),
@@ -229,6 +240,7 @@ impl Config {
             store: store.overlaid(over.store),
             staging: staging.overlaid(over.staging),
             otlp: otlp.overlaid(over.otlp),
+            state_dir: over.state_dir.or(state_dir),
             stale_after: over.stale_after.or(stale_after),
             expire_after: over.expire_after.or(expire_after),
             megabyte: over.megabyte.or(megabyte),
@@ -248,6 +260,7 @@ mod tests {
                 "source" => "telemetry_json",
                 "protocol" => "http/protobuf",
                 "compression" => "none",
+                "pid" => "4711",
                 _ => "5s",
             };
             let sized = if path.contains("max_bytes") || path.contains("body_max") || *path == "megabyte" {

@@ -23,5 +23,7 @@ mod faces;
 mod go;
 mod house;
 mod page;
+mod process;
 mod push;
 mod registry;
+mod state;

@@ -203,3 +203,37 @@ fn instruments_of_an_embedding_program_are_on_the_snapshot_and_vanish_with_what_
     clock.advance(Duration::from_secs(1));
     assert!(registry.current().family("shop.balance").is_none());
 }
+
+#[test]
+fn what_is_restored_keeps_its_time_and_start_until_it_is_read_again() {
+    let (clock, registry) = bench(MORNING);
+    let start = Wall::from_secs(1_705_300_000);
+    let cycles = |value| Reading::of(FigureId::RuntimeGcCycles, value);
+    let taken = clock.now().minus(Duration::from_secs(400));
+    registry.restore(vec![Readings::new(Section::Runtime, taken, vec![cycles(50).starting(start)])]);
+    let point = |registry: &Registry| registry.current().family("linkit.runtime.gc.cycles").unwrap().points[0].clone();
+    assert_eq!((point(&registry).start, point(&registry).time), (Some(start.0), taken.wall.0));
+    assert_eq!(registry.held()[0].taken, taken);
+    registry.restore(vec![Readings::new(Section::Runtime, clock.now(), vec![cycles(1)])]);
+    publish(&registry, &clock, Section::Runtime, vec![cycles(52)]);
+    let point = point(&registry);
+    assert_eq!((point.value, point.start), (PointValue::Number(Number::Int(52)), Some(start.0)));
+}
+
+#[test]
+fn what_is_restored_with_a_time_to_come_holds_up_no_reading() {
+    let (clock, registry) = bench(MORNING);
+    let of = |value| vec![Reading::of(FigureId::RuntimeGoroutines, value)];
+    registry.restore(vec![Readings::new(Section::Runtime, clock.now(), of(50))]);
+    // A source that tells the time of its figures may be seconds behind.
+    registry.publish(vec![Readings::new(Section::Runtime, clock.now().minus(Duration::from_secs(10)), of(7))]);
+    assert_eq!(goroutines(&registry), Some(Number::Int(7)));
+}
+
+#[test]
+fn what_has_expired_is_not_restored() {
+    let (clock, registry) = bench(MORNING);
+    let taken = clock.now().minus(Duration::from_secs(3601));
+    registry.restore(vec![Readings::new(Section::Runtime, taken, vec![Reading::of(FigureId::RuntimeGoroutines, 7)])]);
+    assert!(registry.held().is_empty());
+}

@@ -104,6 +104,7 @@ pub enum GoError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::collector::completed::Completed;
     use crate::collector::config::{SectionConfig, build};
     use crate::http_client::HttpClient;
 
@@ -123,16 +124,22 @@ mod tests {
             serde_json::from_str::<SectionConfig>(&json).unwrap()
         };
         for key in ["expvar", "metrics", "pprof"] {
-            let build = |config| build([Some(&config), None, None], 1 << 20, &HttpClient::new());
+            let build = |config| build([Some(&config), None, None], 1 << 20, &HttpClient::new(), &Completed::default());
             assert_eq!(build(config("go", key)).unwrap().len(), 1);
             let error = build(config("telemetry_json", key)).err().unwrap().to_string();
             assert_eq!(error, format!("runtime: {key} has no meaning for source telemetry_json here; remove it"));
         }
         for key in ["api_key", "path"] {
-            let error = build([Some(&config("go", key)), None, None], 1 << 20, &HttpClient::new()).err().unwrap();
+            let error =
+                build([Some(&config("go", key)), None, None], 1 << 20, &HttpClient::new(), &Completed::default())
+                    .err()
+                    .unwrap();
             assert!(error.to_string().contains("has no meaning for source go"), "{error}");
         }
-        let error = build([None, Some(&config("go", "expvar")), None], 1 << 20, &HttpClient::new()).err().unwrap();
+        let error =
+            build([None, Some(&config("go", "expvar")), None], 1 << 20, &HttpClient::new(), &Completed::default())
+                .err()
+                .unwrap();
         assert_eq!(error.to_string(), "store: source go cannot read this section; use sqlite or telemetry_json");
         let error = serde_json::from_str::<Route>("[1]").unwrap_err().to_string();
         assert!(error.contains("a path such as /debug/vars, or false"), "{error}");

@@ -68,6 +68,13 @@ impl Staging {
         Self { reader: Reader::new(path, count_budget), table, counted: None, completed: Completed::default() }
     }
 
+    /// The same collector, counting on in `completed`.
+    #[must_use]
+    pub fn counting_on(mut self, completed: Completed) -> Self {
+        self.completed = completed;
+        self
+    }
+
     async fn read(&mut self, clock: &dyn Clock) -> Result<Readings, CollectError> {
         let now = clock.now();
         let version = self.reader.version().await?;
@@ -238,6 +245,26 @@ mod tests {
         assert_eq!(polls.figures().await, [0, 0, 1, 5]);
         polls.manual.advance(Duration::from_secs(86_400));
         assert_eq!(polls.figures().await, [0, 0, 0, 5], "a new day is counted though nobody wrote");
+        let start = polls.next().await.readings[0].values[3].start;
+        assert_eq!(start, Some(START.day().start()));
+    }
+
+    #[tokio::test]
+    async fn a_restart_goes_on_with_what_was_completed_meanwhile_over_midnights() {
+        let directory = Directory::new();
+        let owner = directory.owner("");
+        complete(&owner, &["2024-01-15 09:00:00.000Z", "2024-01-15 10:00:00.000Z"]);
+        let mut polls = Polls::of(&directory, StagingTable::default());
+        assert_eq!(polls.figures().await, [0, 0, 2, 2]);
+        let kept = polls.staging.completed.state().unwrap();
+        complete(&owner, &["2024-01-15 23:00:00.000Z", "2024-01-16 12:00:00.000Z", "2024-01-17 00:00:00.000Z"]);
+        // The state may be older than what was last read: a kill comes when it comes.
+        assert_eq!(polls.figures().await, [0, 0, 3, 3]);
+        let mut polls = Polls::of(&directory, StagingTable::default());
+        polls.manual.advance(Duration::from_secs(2 * 86_400));
+        let now = polls.manual.now();
+        polls.staging.completed.restore(kept, now);
+        assert_eq!(polls.figures().await, [0, 0, 1, 5]);
         let start = polls.next().await.readings[0].values[3].start;
         assert_eq!(start, Some(START.day().start()));
     }

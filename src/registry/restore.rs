@@ -1,0 +1,39 @@
+//! What outlives a restart: the readings that are held, given out and taken in again. Who keeps them is not known here.
+
+use tokio::sync::watch;
+
+use super::Registry;
+use crate::reading::{Age, Readings};
+
+impl Registry {
+    /// Takes in units that were read before the bridge was started, each as old as it is. What has expired or has been
+    /// read anew since is left out.
+    pub fn restore(&self, units: Vec<Readings>) {
+        let now = self.clock.now();
+        let mut state = self.state();
+        for mut unit in units.into_iter().filter(|unit| Age::of(now.since(unit.taken), self.ages).is_shown()) {
+            let key = (unit.section, std::mem::take(&mut unit.unit));
+            if state.held.contains_key(&key) {
+                continue;
+            }
+            if unit.taken.wall >= now.wall {
+                state.undated.insert(key.clone());
+            }
+            state.held.insert(key, unit);
+        }
+        drop(state);
+        self.changed();
+    }
+
+    /// The latest readings, whatever their age: what [`Registry::restore`] takes in after a restart.
+    #[must_use]
+    pub fn held(&self) -> Vec<Readings> {
+        self.state().held.iter().map(|((_, unit), readings)| readings.clone().of_unit(unit)).collect()
+    }
+
+    /// Wakes who waits on it after each [`Registry::publish`].
+    #[must_use]
+    pub fn published(&self) -> watch::Receiver<()> {
+        self.published.subscribe()
+    }
+}
