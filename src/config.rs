@@ -202,8 +202,13 @@ impl Config {
         if ages.stale_after > ages.expire_after {
             return problem("stale_after is longer than expire_after; figures grow stale before they expire");
         }
-        if self.megabyte().checked_ilog2().is_none() {
-            return problem("megabyte is 0; set 1MiB or 1MB");
+        if self.megabyte() < 1_000_000 {
+            return problem("megabyte is less than 1MB; set 1MiB or 1MB");
+        }
+        let names: Vec<_> = self.web.api_keys.iter().flatten().map(|key| key.name.as_str()).collect();
+        if let Some(twice) = names.iter().enumerate().find_map(|(at, name)| names[..at].contains(name).then_some(name))
+        {
+            return problem(&format!("web.api_keys has two keys called {twice:?}; name each after its user"));
         }
         let sections = [("runtime", &self.runtime), ("store", &self.store), ("staging", &self.staging)];
         for (section, config) in sections.into_iter().filter_map(|(name, config)| Some((name, config.as_ref()?))) {
@@ -300,7 +305,10 @@ mod tests {
             ("store: [\n", "bridge.yml:"),
             ("stale_after: 2h\n", "stale_after is longer than expire_after"),
             ("store: { source: sqlite, interval: 1ms }\n", "store.interval must be between 100ms and 24h"),
-            ("megabyte: 0\n", "megabyte is 0"),
+            ("megabyte: 3\n", "megabyte is less than 1MB"),
+            ("stale_after: 5\n", "bridge.yml:1: not a duration; write 250ms, 5s or 1m30s"),
+            ("web: { listen: \"127.0.0.1:1\" }\n", "bridge.yml:1: not a list"),
+            ("stale_after: 1m\nstale_after: 2m\n", "bridge.yml:2: the key stale_after stands twice"),
             ("store: { source: sqlite, interval: 2h }\n", "store.interval is longer than expire_after"),
             ("otlp: { timeout: 0s }\n", "otlp.timeout is 0"),
             ("otlp: { interval: 18446744073709551615s }\n", "otlp.interval"),

@@ -41,7 +41,8 @@ pub struct Demo {
     path: String,
 }
 
-/// Makes the shop, and the config of a bridge that reads it: sections left out of `config` get the shop as source.
+/// Makes the shop, and the config of a bridge that reads it and nothing else, whatever `config` names: what a demo shows
+/// and pushes must not pass for the real thing, nor leave anything behind.
 ///
 /// # Errors
 /// When the shop's database cannot be made.
@@ -59,10 +60,13 @@ pub fn prepare(mut config: Config, args: &DemoArgs, clock: &dyn Clock) -> anyhow
         interval: Some(INTERVAL),
         ..SectionConfig::default()
     };
-    config.runtime.get_or_insert_with(own);
-    config.store.get_or_insert_with(sqlite);
-    config.staging.get_or_insert_with(sqlite);
-    config.service.environment.get_or_insert_with(|| "demo".to_owned());
+    if config.runtime.is_some() || config.store.is_some() || config.staging.is_some() || config.state_dir.is_some() {
+        tracing::warn!("the demo reads its own shop: configured sources and state_dir are left alone");
+    }
+    (config.runtime, config.store, config.staging) = (Some(own()), Some(sqlite()), Some(sqlite()));
+    config.state_dir = None;
+    config.service.name = Some("linkit-demo".to_owned());
+    config.service.environment = Some("demo".to_owned());
     let key = args.api_key.clone().unwrap_or_else(new_key);
     let demo_key = ApiKeyConfig { name: "demo".to_owned(), key: Some(key.clone()), ..ApiKeyConfig::default() };
     config.web.api_keys.get_or_insert_default().push(demo_key);

@@ -25,6 +25,7 @@ pub(super) struct Push {
     clock: Arc<dyn Clock>,
     interval: Duration,
     name: String,
+    host: String,
 }
 
 impl Push {
@@ -68,11 +69,12 @@ impl Push {
         let name = section.name.unwrap_or_else(|| "default".to_owned());
         figures::add_push(registry, Arc::clone(&delivery), name.clone());
         let interval = section.interval.or(otel.interval).unwrap_or(INTERVAL);
-        Ok(Some(Self { otlp, delivery, clock: Arc::clone(clock), interval, name }))
+        let host = otlp.host().to_owned();
+        Ok(Some(Self { otlp, delivery, clock: Arc::clone(clock), interval, name, host }))
     }
 
     pub(super) fn summary(&self) -> String {
-        format!("push to {} every {:?}", self.name, self.interval)
+        format!("push to {} ({}) every {:?}", self.name, self.host, self.interval)
     }
 
     /// Pushes until `stop`, then once more, so that the last readings are not lost.

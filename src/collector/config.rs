@@ -323,8 +323,10 @@ impl SectionConfig {
             if collections.len() > COLLECTIONS_MAX {
                 return Err(format!("{} collections are too many; name at most {COLLECTIONS_MAX}", collections.len()));
             }
-            if let Some(missing) = documented().into_iter().find(|name| !collections.contains(name)) {
-                tracing::warn!(collection = missing, "not counted, so the documented JSON, which has it, answers 503");
+            let missing: Vec<_> = documented().into_iter().filter(|name| !collections.contains(name)).collect();
+            if !missing.is_empty() {
+                let missing = missing.join(",");
+                tracing::warn!(missing, "not in store.collections, so the documented JSON answers 503");
             }
             return Ok(Box::new(Store::new(path, collections, budget)));
         }

@@ -58,8 +58,24 @@ fn problem(error: &serde_saphyr::Error) -> String {
         serde_saphyr::Error::SerdeUnknownVariant { variant, expected, .. } => {
             format!("unknown value {variant}; {}", suggestion(variant, expected))
         }
-        other => first_line(&other.to_string()),
+        serde_saphyr::Error::DuplicateMappingKey { key, .. } => {
+            format!("the key {} stands twice; keep one of them", key.as_deref().unwrap_or("here"))
+        }
+        other => plain(&other.to_string()),
     }
+}
+
+/// What the libraries say, in this project's words: the value to write instead of how it was parsed.
+pub(super) fn plain(text: &str) -> String {
+    let text = first_line(text);
+    let text = text.split(" at line ").next().unwrap_or_default();
+    let remedies = [
+        ("\"friendly\" duration", "not a duration; write 250ms, 5s or 1m30s"),
+        ("expected sequence", "not a list; write [ first, second ]"),
+        ("expected parsable string", "not a size; write 64MiB or 1MB"),
+    ];
+    let remedy = remedies.into_iter().find(|(part, _)| text.contains(part));
+    remedy.map_or_else(|| text.to_owned(), |(_, remedy)| remedy.to_owned())
 }
 
 /// The nearest known word, or all of them when none is near.
@@ -72,6 +88,6 @@ fn suggestion(word: &str, known: &[&str]) -> String {
     }
 }
 
-pub(super) fn first_line(text: &str) -> String {
+fn first_line(text: &str) -> String {
     text.lines().next().unwrap_or_default().to_owned()
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::error::first_line;
+use super::error::plain;
 use super::{ApiKeyConfig, Config, ConfigError, Env, OtlpSection, ServiceConfig, WebConfig};
 use crate::collector::config::SectionConfig;
 
@@ -98,8 +98,7 @@ pub(super) fn overlay(env: Env<'_>) -> Result<Config, ConfigError> {
     for (name, path) in VARIABLES {
         let Some(value) = env(name).filter(|value| !value.is_empty()) else { continue };
         let problem = |problem| ConfigError::Variable { name, problem };
-        let one =
-            serde_json::from_value(nest(path, &value)).map_err(|error| problem(first_line(&error.to_string())))?;
+        let one = serde_json::from_value(nest(path, &value)).map_err(|error| problem(plain(&error.to_string())))?;
         overlay = overlay.overlaid(one);
     }
     Ok(overlay)

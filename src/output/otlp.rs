@@ -72,6 +72,7 @@ pub enum OtlpError {
 pub struct Otlp {
     exporter: MetricExporter,
     kept: Kept,
+    host: String,
     headers: HeaderMap,
     uncompressed: bool,
 }
@@ -94,16 +95,23 @@ impl Otlp {
     /// # Errors
     /// When the endpoint is no http or https address, or a header cannot be sent.
     pub fn new(config: &OtlpConfig) -> Result<Self, OtlpError> {
-        let kept = Kept::default();
+        let (kept, address) = (Kept::default(), address(&config.endpoint)?);
+        let host = address.split('/').nth(2).unwrap_or_default().to_owned();
         let exporter = MetricExporter::builder()
             .with_http()
             .with_http_client(kept.clone())
             .with_protocol(Protocol::HttpBinary)
             .with_temporality(Temporality::Cumulative)
-            .with_endpoint(address(&config.endpoint)?)
+            .with_endpoint(&address)
             .build()
             .map_err(|_| OtlpError::Endpoint("is no address"))?;
-        Ok(Self { exporter, kept, headers: headers(&config.headers)?, uncompressed: config.uncompressed })
+        Ok(Self { exporter, kept, host, headers: headers(&config.headers)?, uncompressed: config.uncompressed })
+    }
+
+    /// The receiver's host and port, which may be shown.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
     }
 
     /// Renders a snapshot; `None` when it holds no point, for an empty request says nothing.

@@ -27,7 +27,10 @@ fn a_good_configuration_is_said_to_be_good() {
          otlp: { endpoint: 'http://collector:4318', name: main }\n",
     );
     assert_eq!(code, Some(0));
-    assert_eq!(said, "the configuration is good: store from sqlite every 15s; push to main every 15s\n");
+    assert_eq!(
+        said,
+        "the configuration is good: store from sqlite every 15s; push to main (collector:4318) every 15s\n"
+    );
 }
 
 #[test]
@@ -125,7 +128,7 @@ async fn without_a_source_the_json_is_503_and_says_which() {
 async fn without_a_key_the_json_refuses_all() {
     let mut child =
         crate::support::process::Process::start("the bridge", command().args(["--web.listen-address", "127.0.0.1:0"]));
-    let line = child.line("message=listening").await;
+    let line = child.line("msg=listening").await;
     let address = line.split("address=").nth(1).unwrap().split_whitespace().next().unwrap().trim_matches('"');
     let answer = get(&format!("http://{address}/api/v1/telemetry"), &[("authorization", "")]).await.unwrap();
     assert_eq!(answer.status, 401);
@@ -154,5 +157,5 @@ async fn sigterm_is_a_clean_stop_even_with_half_open_connections() {
     assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
     drop(half_open);
     let output = bridge.process.output();
-    assert!(output.contains("message=stopped") && !output.contains(KEY), "{output}");
+    assert!(output.contains("msg=stopped") && !output.contains(KEY), "{output}");
 }

@@ -11,7 +11,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("secret", &[]),
     ("http_client", &[]),
-    ("logging", &[]),
+    ("logging", &["clock"]),
     ("reading", &["catalog", "clock"]),
     ("collector", &["catalog", "clock", "reading", "http_client", "secret"]),
     ("registry", &["catalog", "clock", "reading"]),

@@ -22,6 +22,7 @@ mod docs;
 mod faces;
 mod go;
 mod house;
+mod isolation;
 mod page;
 mod process;
 mod push;

@@ -2,6 +2,7 @@
 
 pub mod backend;
 pub mod bridge;
+pub mod fault;
 pub mod http;
 pub mod page;
 pub mod peers;

@@ -37,7 +37,7 @@ impl Bridge {
             "the bridge",
             command().arg("--config.file").arg(&file).envs(env.iter().copied()).arg("--log.level=debug"),
         );
-        let line = process.line("message=listening").await;
+        let line = process.line("msg=listening").await;
         let address = line.split("address=").nth(1).and_then(|rest| rest.split_whitespace().next()).unwrap();
         Self { url: format!("http://{}", address.trim_matches('"')), process, _directory: directory }
     }
