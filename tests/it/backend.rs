@@ -2,6 +2,7 @@
 //! and on its endpoint, a real Prometheus that scrapes, a real Prometheus that takes OTLP; all hold the same figures.
 
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
@@ -9,7 +10,7 @@ use crate::support::backend::{BACKEND_KEY, Backend, FULL, SMALL, Sizes};
 use crate::support::bridge::Bridge;
 use crate::support::peers::peer;
 use crate::support::prometheus::Prometheus;
-use crate::support::{eventually, free_port};
+use crate::support::{PATIENCE, eventually, free_port};
 
 const SECTIONS: [(&str, &[&str]); 3] = [
     ("runtime", &["goroutines", "cpu_count", "alloc_mb", "total_alloc_mb", "sys_mb", "num_gc", "gc_pause_ns"]),
@@ -67,19 +68,19 @@ async fn agrees(backend: &Backend, bridge: &Bridge) {
     let last = std::cell::RefCell::new(String::new());
     let ask = || async {
         let before = backend.telemetry().await;
-        let series = bridge.series().await;
-        let read = |series: &std::collections::BTreeMap<String, f64>| -> f64 {
+        // Each section must have been read after the backend was asked, by an attempt that began after it, too.
+        let asked = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64() + 0.1;
+        let oldest = |series: &std::collections::BTreeMap<String, f64>| -> f64 {
             let times = series.iter().filter(|(name, _)| name.contains("last_success_timestamp"));
             times.map(|(_, time)| *time).fold(f64::MAX, f64::min)
         };
-        let asked = read(&series);
-        let newer = || async { Some(bridge.series().await).filter(|series| read(series) > asked) };
+        let newer = || async { Some(bridge.series().await).filter(|series| oldest(series) > asked) };
         eventually("a newer reading of each section", newer).await;
         let bridged = bridge.telemetry_ok().await;
         let after = backend.telemetry().await;
         lies_between(&before, &bridged, &after).map_err(|problem| last.replace(problem)).ok()
     };
-    let agreed = tokio::time::timeout(std::time::Duration::from_secs(30), eventually("agreement", ask)).await;
+    let agreed = tokio::time::timeout(PATIENCE, eventually("agreement", ask)).await;
     assert!(agreed.is_ok(), "the bridge's JSON is not the backend's own: {}", last.borrow());
 }
 
