@@ -4,9 +4,10 @@
 //! each recount (and at the end has its name back). Without it the bench makes a database of the full size in
 //! PocketBase's layout, with a writing connection open. Exits with 1 if an aim is missed.
 //!
-//! All rows are measured in turns, round by round. An aim is judged by the median of the quietest round: what else runs
-//! on the machine, and how long its idle cores take to wake, only ever adds. A poll of an unchanged store is one job on
-//! tokio's blocking pool, so its limit is an empty job together with a bare `PRAGMA data_version`.
+//! All rows are measured in turns, round by round. An aim is judged by the median of all; the ratio is that of the
+//! quietest rounds, for what else runs on the machine, and how long its idle cores take to wake, only ever adds. A poll
+//! of an unchanged store is one job on tokio's blocking pool, so its limit is an empty job together with a bare
+//! `PRAGMA data_version`.
 #![expect(clippy::print_stdout, clippy::disallowed_methods, reason = "prints a table, and is set by variables")]
 
 use std::error::Error;
@@ -169,15 +170,16 @@ impl Times {
     fn line(&self, name: &str, judged: Option<(Duration, Duration)>) -> bool {
         let mut all = self.0.concat();
         all.sort_unstable();
-        let [median, p99] = [50, 99].map(|share| format!("{:.1?}", all[all.len() * share / 100]));
+        let [median, p99] = [50, 99].map(|share| all[all.len() * share / 100]);
         let quietest = self.quietest();
-        print!("{name:34} {median:>9} {p99:>9} {:>9}", format!("{quietest:.1?}"));
+        let [a, b, c] = [median, p99, quietest].map(|time| format!("{time:.1?}"));
+        print!("{name:34} {a:>9} {b:>9} {c:>9}");
         let Some((limit, aim)) = judged else {
             println!();
             return true;
         };
         let ratio = quietest.as_secs_f64() / limit.as_secs_f64();
-        let kept = quietest <= aim;
+        let kept = median <= aim;
         println!(" {ratio:>6.2} {:>6} {}", format!("{aim:.0?}"), if kept { "PASS" } else { "FAIL" });
         kept
     }

@@ -165,20 +165,36 @@ fn files_and_functions_stay_short_and_files_say_what_they_are() {
         assert!(is_test(&path) || text.starts_with("//!"), "{path} does not say what it is");
         let lines = text.lines().count();
         assert!(lines <= FILE_LINES_MAX, "{path} has {lines} lines");
-        let mut start = None;
-        for (number, line) in text.lines().enumerate() {
-            let indent = line.len() - line.trim_start().len();
-            let head = line.trim_start().split('{').next().unwrap();
-            if head.split_whitespace().take(5).any(|word| word == "fn") && line.trim_end().ends_with('{') {
-                start = Some((number, indent));
-            }
-            if let Some((from, outer)) = start.filter(|(_, outer)| indent == *outer && line.trim() == "}") {
-                assert!(number - from <= FUNCTION_LINES_MAX, "{path}:{} is {} lines long", from + 1, number - from);
-                let _ = outer;
-                start = None;
-            }
+        for (line, length) in functions(&text) {
+            assert!(length <= FUNCTION_LINES_MAX, "{path}:{line}: a function of {length} lines");
         }
     }
+}
+
+/// Each function's first line, from 1, and its length; a function ends at the brace that stands as far in as it does.
+fn functions(text: &str) -> Vec<(usize, usize)> {
+    let (mut open, mut found): (Vec<(usize, usize)>, _) = (Vec::new(), Vec::new());
+    for (number, line) in text.lines().enumerate() {
+        let (indent, code) = (line.len() - line.trim_start().len(), line.trim());
+        let words: Vec<_> = code.split([' ', '(', '<']).take(6).collect();
+        let is_head = words.iter().position(|word| *word == "fn").is_some_and(|at| {
+            words[..at].iter().all(|word| ["pub", "const", "async", "unsafe", "super)", "crate)"].contains(word))
+        });
+        if is_head && !code.ends_with([';', '}']) {
+            open.push((number, indent));
+        }
+        if code == "}" && open.last().is_some_and(|(_, outer)| *outer == indent) {
+            let (from, _) = open.pop().unwrap();
+            found.push((from + 1, number - from + 1));
+        }
+    }
+    found
+}
+
+#[test]
+fn functions_are_measured_with_long_heads_and_others_within() {
+    let text = "impl A {\n    pub(super) async fn a(\n        b: C,\n    ) -> D {\n        fn e() {\n            f\n        }\n    }\n}\n";
+    assert_eq!(functions(text), [(5, 3), (2, 7)]);
 }
 
 #[test]
