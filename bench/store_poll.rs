@@ -19,7 +19,8 @@ use std::time::{Duration, Instant};
 use linkit_bridge::catalog::FigureId;
 use linkit_bridge::clock::{Clock, SystemClock};
 use linkit_bridge::collector::Collector;
-use linkit_bridge::collector::sqlite::Store;
+use linkit_bridge::collector::sql::Store;
+use linkit_bridge::collector::sqlite;
 use rusqlite::{Connection, OpenFlags};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -47,8 +48,8 @@ fn main() -> Result<ExitCode> {
     let bare = Connection::open_with_flags(&made.path, flags)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let names = COLLECTIONS.map(|(name, _)| name.to_owned()).to_vec();
-    let mut store = Store::new(made.path.clone(), names, Duration::from_millis(250));
+    let collections = COLLECTIONS.map(|(name, _)| (name.to_owned(), name.to_owned())).to_vec();
+    let mut store = Store::new(sqlite::source(made.path.clone()), collections, Duration::from_millis(250));
     let mut poll = || runtime.block_on(poll(&mut store, &clock));
     let Polled { records, counted } = poll()?;
     let mut last = counted;

@@ -7,8 +7,10 @@
 pub mod completed;
 pub mod config;
 pub mod go;
+mod number;
 pub mod process;
 pub mod self_runtime;
+pub mod sql;
 pub mod sqlite;
 pub mod telemetry_json;
 

@@ -68,6 +68,8 @@ pub struct Readings {
     pub day: Day,
     /// The version the source states of itself, if it does.
     pub version: Option<String>,
+    /// How long the source took to answer; zero where that is not measured.
+    pub cost: Duration,
     /// The figures.
     pub values: Vec<Reading>,
 }
@@ -76,7 +78,7 @@ impl Readings {
     /// Readings of a whole section taken at `taken`.
     #[must_use]
     pub const fn new(section: Section, taken: Moment, values: Vec<Reading>) -> Self {
-        Self { section, unit: String::new(), taken, day: taken.wall.day(), version: None, values }
+        Self { section, unit: String::new(), taken, day: taken.wall.day(), version: None, cost: Duration::ZERO, values }
     }
 
     /// The same readings as the result of one query of several.

@@ -3,10 +3,12 @@
 //! The keys of all sources stand in one flat type, so that an unknown key is found with its line; a key that does not
 //! belong to the chosen source is refused here.
 
+mod databases;
 mod identity;
 
 pub use identity::identities;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -14,23 +16,21 @@ use bytesize::ByteSize;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
+use databases::Databases;
+
 use super::completed::Completed;
 use super::go::{Go, GoConfig, Route};
 use super::process::{Process, Target};
 use super::self_runtime::SelfRuntime;
-use super::sqlite::{Staging, StagingTable, Store};
+use super::sql::Moments;
 use super::telemetry_json::{TelemetryJson, TelemetryJsonConfig};
 use super::{Collector, Plan};
-use crate::catalog::{FigureId, Section};
+use crate::catalog::Section;
 use crate::http_client::HttpClient;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_BACKOFF: Duration = Duration::from_secs(60);
-const COUNT_BUDGET: Duration = Duration::from_millis(250);
 const BODY_MAX: ByteSize = ByteSize::mib(1);
-
-/// Most collections of a store: each is a series, and the registry has places for so many.
-const COLLECTIONS_MAX: usize = 100;
 
 /// The kinds of sources a config can name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -45,6 +45,10 @@ pub enum SourceKind {
     Process,
     /// A live PocketBase database.
     Sqlite,
+    /// A PostgreSQL database.
+    Postgres,
+    /// A MySQL or MariaDB database.
+    Mysql,
     /// An existing Linkit's own endpoint.
     TelemetryJson,
 }
@@ -58,6 +62,8 @@ impl SourceKind {
             Self::Go => "go",
             Self::Process => "process",
             Self::Sqlite => "sqlite",
+            Self::Postgres => "postgres",
+            Self::Mysql => "mysql",
             Self::TelemetryJson => "telemetry_json",
         }
     }
@@ -65,7 +71,7 @@ impl SourceKind {
     const fn reads(self, section: Section) -> bool {
         match self {
             Self::SelfRuntime | Self::Go | Self::Process => matches!(section, Section::Runtime),
-            Self::Sqlite => matches!(section, Section::Store | Section::Staging),
+            Self::Sqlite | Self::Postgres | Self::Mysql => matches!(section, Section::Store | Section::Staging),
             Self::TelemetryJson => true,
         }
     }
@@ -103,21 +109,31 @@ pub struct SectionConfig {
     pub name: Option<String>,
     /// sqlite: the database file.
     pub path: Option<PathBuf>,
-    /// sqlite, store: the collections to count; the documented five belong to it.
+    /// sqlite, postgres, mysql, store: the collections to count; the documented five belong to it.
     pub collections: Option<Vec<String>>,
-    /// sqlite: longest time of one query.
+    /// sqlite, postgres, mysql, store: the tables of those collections that are not called as they are.
+    pub tables: Option<BTreeMap<String, String>>,
+    /// sqlite, postgres, mysql: longest time of one query.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::optional")]
     pub count_budget: Option<Duration>,
-    /// sqlite, staging: the table.
+    /// sqlite, postgres, mysql, staging: the table.
     pub table: Option<String>,
-    /// sqlite, staging: the column with an item's state.
+    /// sqlite, postgres, mysql, staging: the column with an item's state.
     pub status_column: Option<String>,
-    /// sqlite, staging: the column with the time an item was completed.
+    /// sqlite, postgres, mysql, staging: the column with the time an item was completed.
     pub completed_column: Option<String>,
-    /// sqlite, staging: the states' values in the status column.
+    /// sqlite, postgres, mysql, staging: how that column stores times.
+    pub completed_type: Option<Moments>,
+    /// sqlite, postgres, mysql, staging: the states' values in the status column.
     pub states: Option<States>,
-    /// telemetry_json, go: the base address of the backend.
+    /// telemetry_json, go: the base address of the backend. postgres, mysql: the database, without a password.
     pub url: Option<String>,
+    /// postgres, mysql: the role, where the url names none.
+    pub user: Option<String>,
+    /// postgres, mysql: its password.
+    pub password: Option<SecretString>,
+    /// postgres, mysql: a file that holds the password.
+    pub password_file: Option<PathBuf>,
     /// telemetry_json: the key for its endpoint.
     pub api_key: Option<SecretString>,
     /// telemetry_json: a file that holds the key.
@@ -165,6 +181,7 @@ pub fn build(
 ) -> Result<Vec<Plan>, BuildError> {
     let mut plans = Vec::new();
     let mut bridged: Vec<Bridged> = Vec::new();
+    let mut databases = Databases::default();
     for (section, config) in Section::ALL.into_iter().zip(sections) {
         let Some(config) = config else { continue };
         let error = |problem| BuildError { section, problem };
@@ -174,7 +191,9 @@ pub fn build(
             SourceKind::SelfRuntime => Box::new(SelfRuntime::new()),
             SourceKind::Go => config.go(http).map_err(error)?,
             SourceKind::Process => Box::new(Process::new(config.process_target().map_err(error)?)),
-            SourceKind::Sqlite => config.sqlite(section, completed).map_err(error)?,
+            SourceKind::Sqlite | SourceKind::Postgres | SourceKind::Mysql => {
+                config.counts(section, &mut databases, completed).map_err(error)?
+            }
             SourceKind::TelemetryJson => {
                 let next = Bridged::new(section, config, interval).map_err(error)?;
                 match bridged.iter_mut().find(|other| other.is_same(&next)) {
@@ -257,29 +276,36 @@ fn same_key(a: &Option<SecretString>, b: &Option<SecretString>) -> bool {
 impl SectionConfig {
     /// The source, after checking that every key set is one of its own.
     fn checked_source(&self, section: Section) -> Result<SourceKind, String> {
-        use SourceKind::{Go, Process, SelfRuntime, Sqlite, TelemetryJson};
+        use SourceKind::{Go, Mysql, Postgres, Process, SelfRuntime, Sqlite, TelemetryJson};
         let Some(source) = self.source else {
             return Err("source is missing; name one, for example source: telemetry_json".to_owned());
         };
         if !source.reads(section) {
-            let fitting =
-                [SelfRuntime, Go, Process, Sqlite, TelemetryJson].into_iter().filter(|kind| kind.reads(section));
+            let all = [SelfRuntime, Go, Process, Sqlite, Postgres, Mysql, TelemetryJson];
+            let fitting = all.into_iter().filter(|kind| kind.reads(section));
             let fitting: Vec<_> = fitting.map(SourceKind::name).collect();
             return Err(format!("source {} cannot read this section; use {}", source.name(), fitting.join(" or ")));
         }
-        let staging = section == Section::Staging;
+        let is_server = matches!(source, Postgres | Mysql);
+        let is_sql = is_server || source == Sqlite;
+        let (store, staging) = (is_sql && section == Section::Store, is_sql && section == Section::Staging);
         let keys = [
             ("pid", self.pid.is_some(), source == Process),
             ("pid_file", self.pid_file.is_some(), source == Process),
             ("name", self.name.is_some(), source == Process),
             ("path", self.path.is_some(), source == Sqlite),
-            ("count_budget", self.count_budget.is_some(), source == Sqlite),
-            ("collections", self.collections.is_some(), source == Sqlite && !staging),
-            ("table", self.table.is_some(), source == Sqlite && staging),
-            ("status_column", self.status_column.is_some(), source == Sqlite && staging),
-            ("completed_column", self.completed_column.is_some(), source == Sqlite && staging),
-            ("states", self.states.is_some(), source == Sqlite && staging),
-            ("url", self.url.is_some(), matches!(source, TelemetryJson | Go)),
+            ("count_budget", self.count_budget.is_some(), is_sql),
+            ("collections", self.collections.is_some(), store),
+            ("tables", self.tables.is_some(), store),
+            ("table", self.table.is_some(), staging),
+            ("status_column", self.status_column.is_some(), staging),
+            ("completed_column", self.completed_column.is_some(), staging),
+            ("completed_type", self.completed_type.is_some(), staging),
+            ("states", self.states.is_some(), staging),
+            ("url", self.url.is_some(), is_server || matches!(source, TelemetryJson | Go)),
+            ("user", self.user.is_some(), is_server),
+            ("password", self.password.is_some(), is_server),
+            ("password_file", self.password_file.is_some(), is_server),
             ("api_key", self.api_key.is_some(), source == TelemetryJson),
             ("api_key_file", self.api_key_file.is_some(), source == TelemetryJson),
             ("body_max", self.body_max.is_some(), matches!(source, TelemetryJson | Go)),
@@ -310,39 +336,6 @@ impl SectionConfig {
 
     fn process_target(&self) -> Result<Target, String> {
         Target::of(self.pid, self.pid_file.as_deref(), self.name.as_deref())
-    }
-
-    fn sqlite(&self, section: Section, completed: &Completed) -> Result<Box<dyn Collector>, String> {
-        let path = self.path.clone().ok_or("path is missing; name the backend's data.db")?;
-        let budget = self.count_budget.unwrap_or(COUNT_BUDGET);
-        if section == Section::Store {
-            let documented = || -> Vec<String> {
-                FigureId::StoreRecords.figure().json.iter().map(|field| field.name.to_owned()).collect()
-            };
-            let collections = self.collections.clone().unwrap_or_else(documented);
-            if collections.len() > COLLECTIONS_MAX {
-                return Err(format!("{} collections are too many; name at most {COLLECTIONS_MAX}", collections.len()));
-            }
-            let missing: Vec<_> = documented().into_iter().filter(|name| !collections.contains(name)).collect();
-            if !missing.is_empty() {
-                let missing = missing.join(",");
-                tracing::warn!(missing, "not in store.collections, so the documented JSON answers 503");
-            }
-            return Ok(Box::new(Store::new(path, collections, budget)));
-        }
-        let mut table = StagingTable::default();
-        let set = |to: &mut String, from: &Option<String>| {
-            if let Some(from) = from {
-                to.clone_from(from);
-            }
-        };
-        set(&mut table.table, &self.table);
-        set(&mut table.status_column, &self.status_column);
-        set(&mut table.completed_column, &self.completed_column);
-        if let Some(States { pending, processing, completed }) = self.states.clone() {
-            (table.pending, table.processing, table.completed) = (pending, processing, completed);
-        }
-        Ok(Box::new(Staging::new(path, table, budget).counting_on(completed.clone())))
     }
 
     /// The key, from the config or its file.

@@ -1,9 +1,8 @@
 //! SQLite: counts from the live `data.db` of a PocketBase backend, whose process owns the file and writes to it.
 //!
-//! [`Store`] counts collections, [`Staging`] counts the pipeline. Each keeps one read-only connection and reads by
-//! single autocommit statements, so that no read transaction outlives its count's budget: a longer one would hold up
-//! the owner's checkpoints, and with them its writers. A poll asks `PRAGMA data_version` first and counts only if
-//! another connection has committed since.
+//! All collectors of a file share one read-only connection and read by single autocommit statements, so that no read
+//! transaction outlives its budget: a longer one would hold up the owner's checkpoints, and with them its writers. A
+//! poll asks `PRAGMA data_version` first and counts only if another connection has committed since.
 //!
 //! # A guest in somebody else's directory
 //! - **A stopped WAL database is not opened.** Its owner removed `-wal` and `-shm` when it stopped; whoever opens the
@@ -27,53 +26,21 @@
 //! An authorizer is not installed: the file is opened read-only, `query_only` is on, and every statement is ours.
 
 mod database;
+mod dialect;
 mod error;
 mod files;
 mod reader;
-mod sql;
-mod staging;
-mod store;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 
-use std::time::Duration;
+use std::path::PathBuf;
 
-pub use staging::{Staging, StagingTable};
-pub use store::Store;
+use super::sql::Source;
 
-use crate::clock::Moment;
-use crate::collector::ErrorClass;
-use database::Version;
-
-/// A count is repeated after this time even if nothing says that the database has changed.
-const RECOUNT_AFTER: Duration = Duration::from_secs(3600);
-
-/// What can go wrong with a database.
-const ERROR_CLASSES: &[ErrorClass] = &[
-    ErrorClass::Budget,
-    ErrorClass::Damaged,
-    ErrorClass::Locked,
-    ErrorClass::NotFound,
-    ErrorClass::Other,
-    ErrorClass::Panic,
-    ErrorClass::Range,
-    ErrorClass::Stopped,
-    ErrorClass::Timeout,
-    ErrorClass::Type,
-    ErrorClass::Unauthorized,
-];
-
-/// A count with what it is true for.
-#[derive(Clone, Copy, Debug)]
-struct Counted<T> {
-    value: T,
-    version: Version,
-    at: Moment,
-}
-
-impl<T> Counted<T> {
-    /// Whether the database still is as it was when this was counted.
-    fn holds(&self, version: Version, now: Moment) -> bool {
-        self.version == version && now.since(self.at) < RECOUNT_AFTER
-    }
+/// The database in the file at `path`, opened when it is first read.
+#[must_use]
+pub fn source(path: PathBuf) -> Source {
+    Source::new(&dialect::SqliteDialect, reader::Reader::new(path))
 }

@@ -4,14 +4,12 @@
 //! same that the output of this shape writes, so a new field is one line there and none here. It is judged section by
 //! section: one figure that cannot be true voids its section and no other.
 
-mod number;
 mod parse;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
 
-pub(super) use number::{Flaw, whole};
 pub(super) use parse::is_deep;
 pub use parse::{Document, parse};
 

@@ -39,6 +39,9 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("LINKIT_BRIDGE_STORE_COLLECTIONS", "store.collections[]"),
     ("LINKIT_BRIDGE_STORE_COUNT_BUDGET", "store.count_budget"),
     ("LINKIT_BRIDGE_STORE_URL", "store.url"),
+    ("LINKIT_BRIDGE_STORE_USER", "store.user"),
+    ("LINKIT_BRIDGE_STORE_PASSWORD", "store.password"),
+    ("LINKIT_BRIDGE_STORE_PASSWORD_FILE", "store.password_file"),
     ("LINKIT_BRIDGE_STORE_API_KEY", "store.api_key"),
     ("LINKIT_BRIDGE_STORE_API_KEY_FILE", "store.api_key_file"),
     ("LINKIT_BRIDGE_STORE_BODY_MAX", "store.body_max"),
@@ -50,8 +53,12 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("LINKIT_BRIDGE_STAGING_TABLE", "staging.table"),
     ("LINKIT_BRIDGE_STAGING_STATUS_COLUMN", "staging.status_column"),
     ("LINKIT_BRIDGE_STAGING_COMPLETED_COLUMN", "staging.completed_column"),
+    ("LINKIT_BRIDGE_STAGING_COMPLETED_TYPE", "staging.completed_type"),
     ("LINKIT_BRIDGE_STAGING_COUNT_BUDGET", "staging.count_budget"),
     ("LINKIT_BRIDGE_STAGING_URL", "staging.url"),
+    ("LINKIT_BRIDGE_STAGING_USER", "staging.user"),
+    ("LINKIT_BRIDGE_STAGING_PASSWORD", "staging.password"),
+    ("LINKIT_BRIDGE_STAGING_PASSWORD_FILE", "staging.password_file"),
     ("LINKIT_BRIDGE_STAGING_API_KEY", "staging.api_key"),
     ("LINKIT_BRIDGE_STAGING_API_KEY_FILE", "staging.api_key_file"),
     ("LINKIT_BRIDGE_STAGING_BODY_MAX", "staging.body_max"),
@@ -154,6 +161,9 @@ macro_rules! overlay_optional {
 
 overlay_optional!(SectionConfig, OtlpSection, super::QueueSection);
 
+overlay!(SectionConfig: source, interval, timeout, max_backoff, pid, pid_file, name, path, collections, tables,
+    count_budget, table, status_column, completed_column, completed_type, states, url, user, password, password_file,
+    api_key, api_key_file, body_max, expvar, metrics, pprof);
 overlay!(super::QueueSection: max_bytes, max_age);
 overlay!(OtlpSection: name, endpoint, protocol, compression, interval, timeout, headers; queue);
 
@@ -174,57 +184,6 @@ impl Overlaid for Option<Vec<ApiKeyConfig>> {
             }
         }
         Some(keys)
-    }
-}
-
-impl SectionConfig {
-    fn overlaid(self, over: Self) -> Self {
-        let Self {
-            source,
-            interval,
-            timeout,
-            max_backoff,
-            pid,
-            pid_file,
-            name,
-            path,
-            collections,
-            count_budget,
-            table,
-            status_column,
-            completed_column,
-            states,
-            url,
-            api_key,
-            api_key_file,
-            body_max,
-            expvar,
-            metrics,
-            pprof,
-        } = self;
-        Self {
-            source: over.source.or(source),
-            interval: over.interval.or(interval),
-            timeout: over.timeout.or(timeout),
-            max_backoff: over.max_backoff.or(max_backoff),
-            pid: over.pid.or(pid),
-            pid_file: over.pid_file.or(pid_file),
-            name: over.name.or(name),
-            path: over.path.or(path),
-            collections: over.collections.or(collections),
-            count_budget: over.count_budget.or(count_budget),
-            table: over.table.or(table),
-            status_column: over.status_column.or(status_column),
-            completed_column: over.completed_column.or(completed_column),
-            states: over.states.or(states),
-            url: over.url.or(url),
-            api_key: over.api_key.or(api_key),
-            api_key_file: over.api_key_file.or(api_key_file),
-            body_max: over.body_max.or(body_max),
-            expvar: over.expvar.or(expvar),
-            metrics: over.metrics.or(metrics),
-            pprof: over.pprof.or(pprof),
-        }
     }
 }
 
@@ -260,6 +219,7 @@ mod tests {
                 "protocol" => "http/protobuf",
                 "compression" => "none",
                 "pid" => "4711",
+                "completed_type" => "unix_seconds",
                 _ => "5s",
             };
             let sized = if path.contains("max_bytes") || path.contains("body_max") || *path == "megabyte" {

@@ -93,7 +93,8 @@ mod tests {
     use crate::catalog::FigureId;
     use crate::clock::ManualClock;
     use crate::collector::Collector;
-    use crate::collector::sqlite::{Staging, StagingTable, Store};
+    use crate::collector::sql::{Staging, StagingTable, Store};
+    use crate::collector::sqlite;
 
     const BUDGET: Duration = Duration::from_secs(5);
     /// 2024-01-15T10:30:00Z
@@ -131,9 +132,11 @@ mod tests {
         let began = Instant::now();
         let mut shop = Shop::create(&directory.0, clock.as_ref(), 7).unwrap();
         assert!(began.elapsed() < BUDGET, "{:?}", began.elapsed());
-        let collections = ["products", "branches", "skus", "orders", "customers"].map(str::to_owned).to_vec();
-        let mut store = Store::new(shop.path().to_owned(), collections, BUDGET);
-        let mut staging = Staging::new(shop.path().to_owned(), StagingTable::default(), BUDGET);
+        let collections = ["products", "branches", "skus", "orders", "customers"];
+        let collections = collections.map(|name| (name.to_owned(), name.to_owned())).to_vec();
+        let source = sqlite::source(shop.path().to_owned());
+        let mut store = Store::new(source.clone(), collections, BUDGET);
+        let mut staging = Staging::new(source, StagingTable::default(), BUDGET);
         let records = read(&mut store, &clock, FigureId::StoreRecords).await;
         assert_eq!(records, [1_500, 25, 12_000, 2_000, 900]);
         assert_eq!(read(&mut staging, &clock, FigureId::StagingItems).await, [14, 4]);

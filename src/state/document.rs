@@ -2,6 +2,7 @@
 //! names, so that another version of the bridge reads those that it knows.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -137,7 +138,8 @@ fn readings_of(unit: Unit, now: Moment) -> Option<Readings> {
     // A day that is yet to come, as its time: the clock was ahead when they were noted.
     let day = if unit.taken > now.wall { unit.day.min(now.wall.day()) } else { unit.day };
     let values: Vec<_> = unit.values.into_iter().filter_map(|value| reading_of(value, section)).collect();
-    let readings = Readings { section, unit: unit.unit, taken, day, version: unit.version, values };
+    let readings =
+        Readings { section, unit: unit.unit, taken, day, version: unit.version, cost: Duration::ZERO, values };
     Some(readings).filter(|readings| !readings.values.is_empty())
 }
 

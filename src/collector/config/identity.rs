@@ -25,11 +25,14 @@ impl SectionConfig {
             ("name", self.name.clone()),
             ("path", self.path.as_ref().map(path)),
             ("collections", self.collections.as_ref().map(|collections| format!("{collections:?}"))),
+            ("tables", self.tables.as_ref().map(|tables| format!("{tables:?}"))),
             ("table", self.table.clone()),
             ("status_column", self.status_column.clone()),
             ("completed_column", self.completed_column.clone()),
+            ("completed_type", self.completed_type.map(|stored| format!("{stored:?}"))),
             ("states", self.states.as_ref().map(|states| format!("{states:?}"))),
             ("url", self.url.clone()),
+            ("user", self.user.clone()),
             ("megabyte", megabyte),
         ];
         // Only keys that are set: a key of a later version changes nothing for those who do not use it.

@@ -140,7 +140,10 @@ mod tests {
             build([None, Some(&config("go", "expvar")), None], 1 << 20, &HttpClient::new(), &Completed::default())
                 .err()
                 .unwrap();
-        assert_eq!(error.to_string(), "store: source go cannot read this section; use sqlite or telemetry_json");
+        assert_eq!(
+            error.to_string(),
+            "store: source go cannot read this section; use sqlite or postgres or mysql or telemetry_json"
+        );
         let error = serde_json::from_str::<Route>("[1]").unwrap_err().to_string();
         assert!(error.contains("a path such as /debug/vars, or false"), "{error}");
     }

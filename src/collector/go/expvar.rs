@@ -3,8 +3,8 @@
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::figure::whole_number;
 use crate::catalog::FigureId;
+use crate::collector::number::whole_number;
 use crate::collector::telemetry_json::is_deep;
 use crate::collector::{CollectError, ErrorClass};
 

@@ -12,9 +12,9 @@ mod openmetrics;
 mod tests;
 mod text;
 
-use super::figure::whole_number;
 use crate::catalog::FigureId;
 use crate::clock::Wall;
+use crate::collector::number::whole_number;
 use crate::collector::{CollectError, ErrorClass};
 use line::Sample;
 

@@ -1,7 +1,7 @@
 //! The goroutine profile as text: its first line tells how many goroutines there are. Pure.
 
-use super::figure::whole_number;
 use crate::catalog::FigureId;
+use crate::collector::number::whole_number;
 use crate::collector::{CollectError, ErrorClass};
 
 /// What net/http/pprof writes first.

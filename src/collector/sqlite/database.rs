@@ -10,19 +10,13 @@ use rusqlite::{Connection, ErrorCode, InterruptHandle, OpenFlags};
 
 use super::error::{explain, explain_io};
 use super::files::{Beside, Files};
+use crate::collector::sql::Version;
 use crate::collector::{CollectError, ErrorClass};
 
 const BUSY_TIMEOUT: Duration = Duration::from_millis(1000);
 
 /// A small cache: a count reads each page once, and a commit of the owner empties the cache anyhow.
 const CACHE_KIB: u32 = 256;
-
-/// What a count is true for: the same as long as nobody else commits and the connection stays.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Version {
-    opening: u64,
-    data: i64,
-}
 
 /// The database at a path, open or not yet.
 pub(super) struct Database {
@@ -60,10 +54,10 @@ impl Database {
                 self.session.insert(session)
             }
         };
-        let data = session.run("data version", &self.path, |connection| {
+        let data: i64 = session.run("data version", &self.path, |connection| {
             connection.query_row("PRAGMA data_version", [], |row| row.get(0))
         })?;
-        Ok(Version { opening: self.openings, data })
+        Ok(Version { opening: self.openings, data: Some(data.to_string()) })
     }
 
     /// What cancels a query on the open connection.

@@ -1,69 +1,38 @@
-//! The way from async code to the blocking [`Database`]: a budget for every step, and a real cancel.
+//! The link: the way from async code to the blocking [`Database`], with a budget for every statement and a real cancel.
 //!
 //! Steps run on tokio's blocking pool, one at a time: each is lent the database as a second `Arc`, and as long as that
 //! lives nothing else is started. A step over its budget, or whose future is dropped, is interrupted inside SQLite
 //! (the progress handler cannot stop a `count(*)`), again and again until it has let go: an interrupt that comes in the
 //! instant before a statement begins has no effect.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, InterruptHandle};
 use tokio::runtime::Handle;
 use tokio::task::{AbortHandle, JoinError, JoinHandle};
 use tokio::time::{sleep, timeout};
 
-use super::database::{Database, Version};
+use super::database::Database;
+use crate::collector::sql::{Cell, Link, Row, Version};
 use crate::collector::{CollectError, ErrorClass};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// One database as one collector reads it.
+/// One database as its collectors read it.
 pub(super) struct Reader {
     path: PathBuf,
-    budget: Duration,
     database: Arc<Mutex<Database>>,
     interrupt: Option<Arc<InterruptHandle>>,
 }
 
 impl Reader {
-    pub(super) fn new(path: PathBuf, budget: Duration) -> Self {
+    pub(super) fn new(path: PathBuf) -> Self {
         let database = Arc::new(Mutex::new(Database::new(path.clone())));
-        Self { path, budget, database, interrupt: None }
-    }
-
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// The first step of an attempt: opens what is to be opened, and says whether anything has changed.
-    pub(super) async fn version(&mut self) -> Result<Version, CollectError> {
-        if self.is_lent() {
-            return Err(self.timeout("an earlier read has not let go of it yet; wait"));
-        }
-        // Without a budget: this takes microseconds, and a timer that wakes its driver would be the dearest part of it.
-        let step = self.lend(|database| Ok((database.version()?, database.interrupt())));
-        let (version, interrupt) = self.end(step.task.await)?;
-        self.interrupt = interrupt;
-        Ok(version)
-    }
-
-    /// A further step: `ask` runs on the connection, within the budget; errors speak of `thing`.
-    pub(super) async fn query<T: Send + 'static>(
-        &self,
-        thing: String,
-        ask: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
-    ) -> Result<T, CollectError> {
-        let mut step = self.lend(move |database| database.query(&thing, ask));
-        match timeout(self.budget, &mut step.task).await {
-            Ok(done) => self.end(done),
-            Err(_) => {
-                step.cancel.0.insist().await;
-                self.end(step.task.await)
-            }
-        }
+        Self { path, database, interrupt: None }
     }
 
     fn is_lent(&self) -> bool {
@@ -93,6 +62,52 @@ impl Reader {
 
     fn timeout(&self, cause: &str) -> CollectError {
         CollectError::new(ErrorClass::Timeout, format!("database {}: {cause}", self.path.display()))
+    }
+}
+
+#[async_trait::async_trait]
+impl Link for Reader {
+    fn address(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    async fn version(&mut self) -> Result<Version, CollectError> {
+        if self.is_lent() {
+            return Err(self.timeout("an earlier read has not let go of it yet; wait"));
+        }
+        // Without a budget: this takes microseconds, and a timer that wakes its driver would be the dearest part of it.
+        let step = self.lend(|database| Ok((database.version()?, database.interrupt())));
+        let (version, interrupt) = self.end(step.task.await)?;
+        self.interrupt = interrupt;
+        Ok(version)
+    }
+
+    async fn rows(&mut self, thing: &str, sql: &str, budget: Duration) -> Result<Vec<Row>, CollectError> {
+        let (thing, sql) = (thing.to_owned(), sql.to_owned());
+        let mut step = self.lend(move |database| database.query(&thing, |connection| ask(connection, &sql)));
+        match timeout(budget, &mut step.task).await {
+            Ok(done) => self.end(done),
+            Err(_) => {
+                step.cancel.0.insist().await;
+                self.end(step.task.await)
+            }
+        }
+    }
+}
+
+fn ask(connection: &Connection, sql: &str) -> rusqlite::Result<Vec<Row>> {
+    let mut statement = connection.prepare(sql)?;
+    let columns = statement.column_count();
+    let rows = statement.query_map([], |row| (0..columns).map(|column| Ok(text(row.get_ref(column)?))).collect())?;
+    rows.collect()
+}
+
+fn text(value: ValueRef<'_>) -> Cell {
+    match value {
+        ValueRef::Null => None,
+        ValueRef::Integer(integer) => Some(integer.to_string()),
+        ValueRef::Real(real) => Some(real.to_string()),
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
     }
 }
 
@@ -153,22 +168,18 @@ mod tests {
 
     const BUDGET: Duration = Duration::from_millis(100);
 
-    async fn count_slowly(reader: &mut Reader) -> Result<i64, CollectError> {
+    async fn count_slowly(reader: &mut Reader, budget: Duration) -> Result<Vec<Row>, CollectError> {
         reader.version().await?;
-        reader
-            .query("view slow".to_owned(), |connection| {
-                connection.query_row("SELECT count(*) FROM slow", [], |row| row.get(0))
-            })
-            .await
+        reader.rows("view slow", "SELECT count(*) FROM slow", budget).await
     }
 
     #[tokio::test]
     async fn a_count_over_its_budget_is_stopped_in_about_the_budget() {
         let directory = Directory::new();
         let _owner = directory.owner(SLOW_VIEW);
-        let mut reader = Reader::new(directory.data(), BUDGET);
+        let mut reader = Reader::new(directory.data());
         let began = Instant::now();
-        let error = count_slowly(&mut reader).await.unwrap_err();
+        let error = count_slowly(&mut reader, BUDGET).await.unwrap_err();
         assert_eq!(error.class, ErrorClass::Budget, "{error}");
         assert!((BUDGET..BUDGET * 10).contains(&began.elapsed()), "{:?}", began.elapsed());
         assert!(!reader.is_lent());
@@ -179,8 +190,8 @@ mod tests {
     async fn a_dropped_attempt_is_stopped_too_and_nothing_runs_beside_it() {
         let directory = Directory::new();
         let _owner = directory.owner(SLOW_VIEW);
-        let mut reader = Reader::new(directory.data(), Duration::from_secs(3600));
-        assert!(timeout(BUDGET, count_slowly(&mut reader)).await.is_err());
+        let mut reader = Reader::new(directory.data());
+        assert!(timeout(BUDGET, count_slowly(&mut reader, Duration::from_secs(3600))).await.is_err());
         if reader.is_lent() {
             assert_eq!(reader.version().await.unwrap_err().class, ErrorClass::Timeout);
         }

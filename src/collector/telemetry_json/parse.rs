@@ -9,9 +9,9 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::number::{Flaw, whole};
 use crate::catalog::{Figure, JsonField, JsonUnit, Section, json_fields};
 use crate::clock::Wall;
+use crate::collector::number::{Flaw, whole};
 use crate::collector::{CollectError, ErrorClass};
 use crate::reading::Reading;
 

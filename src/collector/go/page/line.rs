@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::super::figure::is_decimal;
 use super::{Flaw, LABEL_VALUE_BYTES_MAX, LABELS_MAX, NAME_BYTES_MAX, bad, oversized};
+use crate::collector::number::is_decimal;
 
 /// Labels as written, their values without escapes.
 pub(super) type Labels<'a> = Vec<(&'a str, Cow<'a, str>)>;

@@ -1,0 +1,96 @@
+//! The databases of a config, and the collectors that count in them. Sections that name the same one share its
+//! connection.
+
+use std::time::Duration;
+
+use super::{SectionConfig, States};
+use crate::catalog::{FigureId, Section};
+use crate::collector::completed::Completed;
+use crate::collector::sql::{Source, Staging, StagingTable, Store};
+use crate::collector::{Collector, sqlite};
+
+const COUNT_BUDGET: Duration = Duration::from_millis(250);
+
+/// Most collections of a store: each is a series, and the registry has places for so many.
+const COLLECTIONS_MAX: usize = 100;
+
+/// The databases that sections have named so far.
+#[derive(Default)]
+pub(super) struct Databases(Vec<Database>);
+
+struct Database {
+    place: String,
+    source: Source,
+}
+
+impl Databases {
+    /// The database a section names.
+    fn source(&mut self, config: &SectionConfig) -> Result<Source, String> {
+        let path = config.path.clone().ok_or("path is missing; name the backend's data.db")?;
+        let place = path.display().to_string();
+        if let Some(same) = self.0.iter().find(|held| held.place == place) {
+            return Ok(same.source.clone());
+        }
+        let source = sqlite::source(path);
+        self.0.push(Database { place, source: source.clone() });
+        Ok(source)
+    }
+}
+
+impl SectionConfig {
+    /// The collector that counts in the section's database.
+    pub(super) fn counts(
+        &self,
+        section: Section,
+        databases: &mut Databases,
+        completed: &Completed,
+    ) -> Result<Box<dyn Collector>, String> {
+        let source = databases.source(self)?;
+        let budget = self.count_budget.unwrap_or(COUNT_BUDGET);
+        if section == Section::Store {
+            Ok(Box::new(Store::new(source, self.collections_to_count()?, budget)))
+        } else {
+            Ok(Box::new(Staging::new(source, self.staging_table(), budget).counting_on(completed.clone())))
+        }
+    }
+
+    /// The collections, each with its table.
+    fn collections_to_count(&self) -> Result<Vec<(String, String)>, String> {
+        let documented =
+            || FigureId::StoreRecords.figure().json.iter().map(|field| field.name.to_owned()).collect::<Vec<_>>();
+        let collections = self.collections.clone().unwrap_or_else(documented);
+        if collections.len() > COLLECTIONS_MAX {
+            return Err(format!("{} collections are too many; name at most {COLLECTIONS_MAX}", collections.len()));
+        }
+        let missing: Vec<_> = documented().into_iter().filter(|name| !collections.contains(name)).collect();
+        if !missing.is_empty() {
+            let missing = missing.join(",");
+            tracing::warn!(missing, "not in store.collections, so the documented JSON answers 503");
+        }
+        let tables = self.tables.as_ref();
+        if let Some(name) = tables.into_iter().flat_map(|tables| tables.keys()).find(|name| !collections.contains(name))
+        {
+            return Err(format!("tables names {name}, which is not in collections; add it there, or remove it"));
+        }
+        let table = |name: &String| tables.and_then(|tables| tables.get(name)).unwrap_or(name).clone();
+        Ok(collections.iter().map(|name| (name.clone(), table(name))).collect())
+    }
+
+    fn staging_table(&self) -> StagingTable {
+        let default = StagingTable::default();
+        let states = self.states.clone().unwrap_or(States {
+            pending: default.pending,
+            processing: default.processing,
+            completed: default.completed,
+        });
+        StagingTable {
+            table: self.table.clone().unwrap_or(default.table),
+            status_column: self.status_column.clone().unwrap_or(default.status_column),
+            completed_column: self.completed_column.clone().unwrap_or(default.completed_column),
+            completed_type: self.completed_type.unwrap_or(default.completed_type),
+            pending: states.pending,
+            processing: states.processing,
+            completed: states.completed,
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! The store and the pipeline as they are read from a live file.
+
+mod plan;
+mod staging;
+mod store;
