@@ -2,6 +2,7 @@
 //!
 //! The one place where sources, registry, outputs, delivery and server meet; each of them knows none of the others.
 
+mod check;
 mod figures;
 mod keep;
 mod push;
@@ -31,6 +32,7 @@ use crate::scheduler;
 use crate::secret;
 use crate::server::{self, ApiKey, Server, ServerConfig, ServerInfo};
 use crate::state;
+pub use check::Checked;
 use keep::Keeper;
 use push::Push;
 

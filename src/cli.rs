@@ -36,6 +36,8 @@ struct Cli {
 enum Command {
     /// Reads the configured sources and serves their figures; the default.
     Serve,
+    /// Reads every source once: prints each figure with its method, cost and age, and what would make it cheaper.
+    Check,
     /// Shows the bridge at work on a simulated shop; needs no config and no backend.
     Demo(DemoArgs),
 }
@@ -83,10 +85,6 @@ pub fn run(args: impl Iterator<Item = OsString>, environment: impl Iterator<Item
         Ok(config) => config,
         Err(problem) => return fail(EXIT_USAGE, &problem),
     };
-    let demo = match cli.command {
-        Some(Command::Demo(args)) => Some(args),
-        Some(Command::Serve) | None => None,
-    };
     if cli.flags.config_check {
         return match App::new(&config, env, Arc::new(SystemClock::new())) {
             Ok(app) => {
@@ -100,7 +98,13 @@ pub fn run(args: impl Iterator<Item = OsString>, environment: impl Iterator<Item
         Ok(runtime) => runtime,
         Err(problem) => return fail(EXIT_START, &problem),
     };
-    let code = runtime.block_on(serve(config, demo, env));
+    let code = runtime.block_on(async {
+        match cli.command {
+            Some(Command::Check) => check(&config, env).await,
+            Some(Command::Demo(args)) => serve(config, Some(args), env).await,
+            Some(Command::Serve) | None => serve(config, None, env).await,
+        }
+    });
     // A query of SQLite that would not be interrupted must not hold up the exit.
     runtime.shutdown_timeout(std::time::Duration::from_millis(500));
     code
@@ -128,6 +132,20 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
         .enable_all()
         .build()
         .context("failed to start the runtime; raise the limit of threads or files")
+}
+
+/// Exits with 0 if every source was read whole.
+async fn check(config: &Config, env: Env<'_>) -> ExitCode {
+    let app = match App::new(config, env, Arc::new(SystemClock::new())) {
+        Ok(app) => app,
+        Err(problem) => return fail(EXIT_USAGE, &problem),
+    };
+    let checked = app.check().await;
+    say(checked.report.trim_end());
+    if checked.is_good {
+        return ExitCode::SUCCESS;
+    }
+    fail(EXIT_START, &anyhow::anyhow!("not every source could be read, see above"))
 }
 
 async fn serve(config: Config, demo: Option<DemoArgs>, env: Env<'_>) -> ExitCode {

@@ -26,6 +26,9 @@ use crate::reading::Readings;
 /// The future of one attempt; dropping it cancels the attempt at the source.
 pub type Attempt<'a> = Pin<Box<dyn Future<Output = Outcome> + Send + 'a>>;
 
+/// The future of an examination; dropping it cancels it at the source.
+pub type Examination<'a> = Pin<Box<dyn Future<Output = Vec<Finding>> + Send + 'a>>;
+
 /// What reads one source.
 pub trait Collector: Send + 'static {
     /// The kind of source, as in the config: the `source` attribute of the bridge's own figures.
@@ -41,6 +44,25 @@ pub trait Collector: Send + 'static {
 
     /// Reads the source once. Never called twice at the same time; dropped when its deadline passes.
     fn collect<'a>(&'a mut self, clock: &'a Arc<dyn Clock>) -> Attempt<'a>;
+
+    /// Looks at what was dear in the last attempt, and at what will become so as the source grows.
+    fn examine<'a>(&'a mut self, clock: &'a Arc<dyn Clock>) -> Examination<'a> {
+        let _ = clock;
+        Box::pin(async { Vec::new() })
+    }
+}
+
+/// What an examination found, with its proof and its remedy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// What it is about, such as `table staging`.
+    pub thing: String,
+    /// What is the matter with it.
+    pub matter: String,
+    /// How the source does it, step by step.
+    pub plan: Vec<String>,
+    /// What makes it better, each a statement or a sentence.
+    pub remedies: Vec<String>,
 }
 
 /// A collector with the times it runs at.

@@ -5,6 +5,7 @@
 //! beside `sqlite`, `postgres` and `mysql` with these two traits, and a line in the collectors' config.
 
 mod dialect;
+mod examine;
 mod link;
 mod size;
 mod staging;

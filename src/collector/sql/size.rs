@@ -65,6 +65,10 @@ impl Sizer {
         Self { thing, table, budget, over: None, running: None }
     }
 
+    pub(super) fn table(&self) -> &str {
+        &self.table
+    }
+
     /// The size as of `now`.
     pub(super) async fn ask(
         &mut self,

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::examine::{Suspect, examine};
 use super::statement::{Statements, time_of};
 use super::today::{Today, hours};
 use super::{Link, Moments, RECOUNT_AFTER, Row, Source, StagingTable, Version, cell};
@@ -13,7 +14,7 @@ use crate::catalog::{FigureId, Section};
 use crate::clock::{Clock, Day, Moment, Wall};
 use crate::collector::completed::Completed;
 use crate::collector::number::whole_number;
-use crate::collector::{Attempt, CollectError, Collector, ErrorClass, Outcome};
+use crate::collector::{Attempt, CollectError, Collector, ErrorClass, Examination, Outcome};
 use crate::reading::{Reading, Readings};
 
 /// Counts the pipeline's items in a database.
@@ -22,6 +23,8 @@ pub struct Staging {
     counter: Counter,
     completed: Completed,
     counted: Option<Counted>,
+    /// Whether the last attempt was over its budget.
+    is_over: bool,
 }
 
 /// Asks about the table.
@@ -53,7 +56,7 @@ impl Staging {
     #[must_use]
     pub fn new(source: Source, table: StagingTable, count_budget: Duration) -> Self {
         let counter = Counter { table, budget: count_budget, today: None, is_probed: false };
-        Self { source, counter, completed: Completed::default(), counted: None }
+        Self { source, counter, completed: Completed::default(), counted: None, is_over: false }
     }
 
     /// The same collector, counting on in `completed`.
@@ -244,10 +247,34 @@ impl Collector for Staging {
 
     fn collect<'a>(&'a mut self, clock: &'a Arc<dyn Clock>) -> Attempt<'a> {
         Box::pin(async move {
-            match self.read(clock.as_ref()).await {
+            let read = self.read(clock.as_ref()).await;
+            self.is_over = read.as_ref().is_err_and(|error| error.class == ErrorClass::Budget);
+            match read {
                 Ok(readings) => Outcome { readings: vec![readings], errors: Vec::new() },
                 Err(error) => Outcome::failed(&[Section::Staging], &error),
             }
+        })
+    }
+
+    fn examine<'a>(&'a mut self, clock: &'a Arc<dyn Clock>) -> Examination<'a> {
+        Box::pin(async move {
+            let cost = self.counted.as_ref().map(|counted| counted.cost).filter(|_| !self.is_over);
+            if cost.is_none() && !self.is_over {
+                return Vec::new();
+            }
+            let Counter { table, budget, .. } = &self.counter;
+            let dialect = self.source.dialect();
+            let window = Today::new(clock.now()).window(clock.now());
+            let suspect = Suspect {
+                thing: self.counter.thing(),
+                sql: Statements { dialect, table }.poll(window),
+                cost,
+                budget: *budget,
+                indexes: &dialect.advised_indexes(table),
+                is_count: false,
+            };
+            let mut link = self.source.link().await;
+            examine(suspect, &self.source, &mut *link).await.into_iter().collect()
         })
     }
 }

@@ -5,16 +5,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::examine::{Suspect, examine};
 use super::size::{Size, Sizer};
 use super::{RECOUNT_AFTER, Source, Version};
 use crate::catalog::{FigureId, Section};
 use crate::clock::{Clock, Moment};
-use crate::collector::{Attempt, CollectError, Collector, ErrorClass, Outcome};
+use crate::collector::{Attempt, CollectError, Collector, ErrorClass, Examination, Outcome};
 use crate::reading::{Reading, Readings};
 
 /// Counts the records of collections in a database.
 pub struct Store {
     source: Source,
+    budget: Duration,
     collections: Vec<Collection>,
 }
 
@@ -43,7 +45,8 @@ impl Store {
             let sizer = Sizer::new(format!("collection {name}"), table, count_budget);
             Collection { name, sizer, counted: None, last_exact: None }
         };
-        Self { source, collections: collections.into_iter().map(collection).collect() }
+        let collections = collections.into_iter().map(collection).collect();
+        Self { source, budget: count_budget, collections }
     }
 
     async fn read(&mut self, clock: &dyn Clock) -> Outcome {
@@ -78,6 +81,26 @@ impl Collector for Store {
 
     fn collect<'a>(&'a mut self, clock: &'a Arc<dyn Clock>) -> Attempt<'a> {
         Box::pin(self.read(clock.as_ref()))
+    }
+
+    fn examine<'a>(&'a mut self, _: &'a Arc<dyn Clock>) -> Examination<'a> {
+        Box::pin(async {
+            let mut link = self.source.link().await;
+            let mut findings = Vec::new();
+            for collection in &self.collections {
+                let Some(counted) = &collection.counted else { continue };
+                let suspect = Suspect {
+                    thing: format!("collection {}", collection.name),
+                    sql: self.source.dialect().count(collection.sizer.table()),
+                    cost: counted.size.is_exact.then_some(counted.cost),
+                    budget: self.budget,
+                    indexes: &[],
+                    is_count: true,
+                };
+                findings.extend(examine(suspect, &self.source, &mut *link).await);
+            }
+            findings
+        })
     }
 }
 
