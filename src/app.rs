@@ -23,6 +23,7 @@ use tokio::task::JoinSet;
 use crate::catalog::Section;
 use crate::clock::Clock;
 use crate::collector::completed::Completed;
+use crate::collector::config::Built;
 use crate::collector::{self, Plan};
 use crate::config::{ApiKeyConfig, Config, Env, Otel};
 use crate::http_client::HttpClient;
@@ -85,12 +86,14 @@ impl App {
         let otel = Otel::read(env);
         let listen = listen_addresses(config)?;
         let resource = resource(config, &otel, &listen);
-        let registry = Arc::new(Registry::new(Arc::clone(&clock), config.ages(), &resource));
-        figures::add(&registry, config.hash, clock.now());
         let http = HttpClient::new();
         let sections = [config.runtime.as_ref(), config.store.as_ref(), config.staging.as_ref()];
         let completed = Completed::default();
-        let plans = collector::config::build(sections, config.megabyte(), &http, &completed)?;
+        let none = BTreeMap::new();
+        let custom = config.custom.as_ref().unwrap_or(&none);
+        let Built { plans, custom } = collector::config::build(sections, custom, config.megabyte(), &http, &completed)?;
+        let registry = Arc::new(Registry::with_custom(Arc::clone(&clock), config.ages(), &resource, &custom));
+        figures::add(&registry, config.hash, clock.now());
         let state = match &config.state_dir {
             Some(path) => {
                 state::check(path)?;
@@ -122,9 +125,9 @@ impl App {
     /// What it reads and where it sends, in one line.
     #[must_use]
     pub fn summary(&self) -> String {
-        let sections = |plan: &Plan| plan.collector.sections().iter().map(|section| section.name()).collect::<Vec<_>>();
         let describe = |plan: &Plan| {
-            format!("{} from {} every {:?}", sections(plan).join(", "), plan.collector.source(), plan.interval)
+            let sections: Vec<_> = plan.collector.sections().iter().map(Section::name).collect();
+            format!("{} from {} every {:?}", sections.join(", "), plan.collector.source(), plan.interval)
         };
         let sources: Vec<_> = self.plans.iter().map(describe).collect();
         let sources = if sources.is_empty() { "no source".to_owned() } else { sources.join("; ") };
@@ -181,12 +184,12 @@ impl App {
     fn say_what_runs(&self, listeners: &Listeners) {
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting linkit-bridge");
         for plan in &self.plans {
-            let sections: Vec<_> = plan.collector.sections().iter().map(|section| section.name()).collect();
+            let sections: Vec<_> = plan.collector.sections().iter().map(Section::name).collect();
             let (source, interval) = (plan.collector.source(), plan.interval);
             tracing::info!(sections = sections.join(","), source, ?interval, "reading");
         }
-        let is_read = |section| self.plans.iter().any(|plan| plan.collector.sections().contains(&section));
-        for section in Section::ALL.into_iter().filter(|section| !is_read(*section)) {
+        let is_read = |section: &Section| self.plans.iter().any(|plan| plan.collector.sections().contains(section));
+        for section in Section::DOCUMENTED.into_iter().filter(|section| !is_read(section)) {
             tracing::warn!(
                 section = section.name(),
                 "no source is configured: its figures are absent, and the JSON answers 503"

@@ -2,19 +2,25 @@
 //!
 //! [`FIGURES`] is the only place where a figure's name, unit, kind, help, attributes and JSON field are written.
 //! Everything else is derived: instruments, Prometheus names, the documented JSON, the reference tables.
-//! The order is the order of the documented JSON; the bridge's own figures follow.
+//! The order is the order of the documented JSON; the bridge's own figures follow. What an operator defines is a
+//! [`CustomFigure`], a value beside the table.
 //!
 //! This module knows no source, no output and no metrics library. The next figure is one more entry here, one more
 //! [`FigureId`], and its reading in the collector that knows it.
 
+mod custom;
 mod figures;
 mod naming;
 
+pub use custom::{CUSTOM_PREFIX, CUSTOM_SERIES_MAX, CustomFigure, check_page_names};
 pub use figures::FIGURES;
 pub use naming::prometheus_name;
 
-/// A section of the documented JSON: the unit in which age is judged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+use std::sync::Arc;
+
+/// What a collector reads: a section of the documented JSON, the unit in which age is judged, or figures that no
+/// document names.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Section {
     /// Figures of the backend's process.
     Runtime,
@@ -22,22 +28,34 @@ pub enum Section {
     Store,
     /// The data pipeline.
     Staging,
+    /// The operator's own figures, under the configured name of their collector; no part of the document.
+    Custom(Arc<str>),
 }
 
 impl Section {
-    /// All sections in the order of the document.
-    pub const ALL: [Self; 3] = [Self::Runtime, Self::Store, Self::Staging];
+    /// The sections of the document in its order.
+    pub const DOCUMENTED: [Self; 3] = [Self::Runtime, Self::Store, Self::Staging];
 
     /// The section's key in the JSON, and its collector's name in the bridge's own figures.
     #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub fn name(&self) -> &str {
         match self {
             Self::Runtime => "runtime",
             Self::Store => "store",
             Self::Staging => "staging",
+            Self::Custom(name) => name,
         }
     }
+
+    /// Whether the document names it.
+    #[must_use]
+    pub const fn is_documented(&self) -> bool {
+        !matches!(self, Self::Custom(_))
+    }
 }
+
+/// What the description of a figure that is read off a source ends with.
+const READ_AT_AN_INTERVAL: &str = " Read at an interval, not at the scrape.";
 
 /// How a figure behaves in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +102,7 @@ pub struct Figure {
     /// The unit in UCUM; readings of figures in `s` are whole nanoseconds, all others are whole units.
     pub unit: &'static str,
     /// The section it belongs to; `None` for the bridge's own figures.
-    pub section: Option<Section>,
+    pub section: Option<&'static Section>,
     /// Attribute keys, sorted.
     pub attributes: &'static [&'static str],
     /// The fields of the documented JSON it fills, in the document's order.
@@ -105,7 +123,7 @@ impl Figure {
     /// Its description as an instrument: the help, and for what is read off a source that it is not read at the scrape.
     #[must_use]
     pub fn description(&self) -> String {
-        let read = if self.section.is_some() { " Read at an interval, not at the scrape." } else { "" };
+        let read = if self.section.is_some() { READ_AT_AN_INTERVAL } else { "" };
         format!("{}{read}", self.help)
     }
 
@@ -165,6 +183,8 @@ figure_ids! {
     CollectorErrors,
     /// `linkit.bridge.collector.staleness`
     CollectorStaleness,
+    /// `linkit.bridge.collector.overflow`
+    CollectorOverflow,
     /// `linkit.bridge.build_info`
     BuildInfo,
     /// `linkit.bridge.config.hash`
@@ -204,7 +224,7 @@ impl FigureId {
 }
 
 /// The fields of a section in the document's order, each with the figure that fills it.
-pub fn json_fields(section: Section) -> impl Iterator<Item = (&'static Figure, &'static JsonField)> {
+pub fn json_fields(section: &Section) -> impl Iterator<Item = (&'static Figure, &'static JsonField)> {
     FIGURES
         .iter()
         .filter(move |figure| figure.section == Some(section))
@@ -273,7 +293,7 @@ mod tests {
 
     #[test]
     fn the_fields_are_the_documents_in_its_order() {
-        let fields = |section| json_fields(section).map(|(_, field)| field.name).collect::<Vec<_>>();
+        let fields = |section: Section| json_fields(&section).map(|(_, field)| field.name).collect::<Vec<_>>();
         assert_eq!(
             fields(Section::Runtime),
             ["goroutines", "cpu_count", "alloc_mb", "total_alloc_mb", "sys_mb", "num_gc", "gc_pause_ns"]

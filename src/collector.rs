@@ -90,7 +90,7 @@ impl Outcome {
     /// An attempt that failed for each of `sections`.
     #[must_use]
     pub fn failed(sections: &[Section], error: &CollectError) -> Self {
-        Self { readings: Vec::new(), errors: sections.iter().map(|section| (*section, error.clone())).collect() }
+        Self { readings: Vec::new(), errors: sections.iter().map(|section| (section.clone(), error.clone())).collect() }
     }
 }
 

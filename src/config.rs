@@ -46,6 +46,8 @@ pub struct Config {
     pub store: Option<SectionConfig>,
     /// Where the staging figures come from.
     pub staging: Option<SectionConfig>,
+    /// Figures of the operator's own, by the name of their collector.
+    pub custom: Option<BTreeMap<String, SectionConfig>>,
     /// Where figures are pushed to.
     pub otlp: Option<OtlpSection>,
     /// Where what must outlive a restart is kept; without it nothing is.
@@ -211,7 +213,9 @@ impl Config {
             return problem(&format!("web.api_keys has two keys called {twice:?}; name each after its user"));
         }
         let sections = [("runtime", &self.runtime), ("store", &self.store), ("staging", &self.staging)];
-        for (section, config) in sections.into_iter().filter_map(|(name, config)| Some((name, config.as_ref()?))) {
+        let documented = sections.into_iter().filter_map(|(name, config)| Some((name.to_owned(), config.as_ref()?)));
+        let custom = self.custom.iter().flatten().map(|(name, config)| (format!("custom.{name}"), config));
+        for (section, config) in documented.chain(custom) {
             if config.interval.is_some_and(|interval| !INTERVALS.contains(&interval)) {
                 return problem(&format!("{section}.interval must be between 100ms and 24h"));
             }
@@ -299,7 +303,7 @@ mod tests {
     #[test]
     fn bad_values_are_refused_with_their_line() {
         for (text, part) in [
-            ("store:\n  source: mysqlite\n", "bridge.yml:2: unknown value mysqlite; did you mean sqlite?"),
+            ("store:\n  source: sqlit\n", "bridge.yml:2: unknown value sqlit; did you mean sqlite?"),
             ("stale_after: soon\n", "bridge.yml:1: "),
             ("megabyte: much\n", "bridge.yml:1: "),
             ("store: [\n", "bridge.yml:"),

@@ -1,5 +1,9 @@
 //! Readings: what collectors hand over, and how old it is. Pure: no source, no metrics library, no I/O.
 
+mod custom;
+
+pub use custom::{CustomReading, Number};
+
 use std::time::Duration;
 
 use crate::catalog::{FigureId, Section};
@@ -56,11 +60,11 @@ impl Reading {
 }
 
 /// What one request or one query brought: the unit of failure, taken whole or not at all.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Readings {
     /// The section it belongs to.
     pub section: Section,
-    /// Which request or query of that section: empty, or a collection's name.
+    /// Which request or query of that section: empty, a collection's name, or a custom figure's.
     pub unit: String,
     /// When it was read, by the bridge's clock, or the document's own time where it has one.
     pub taken: Moment,
@@ -68,17 +72,28 @@ pub struct Readings {
     pub day: Day,
     /// The version the source states of itself, if it does.
     pub version: Option<String>,
-    /// How long the source took to answer; zero where that is not measured.
-    pub cost: Duration,
     /// The figures.
     pub values: Vec<Reading>,
+    /// The series of a custom figure, if it was one that was read.
+    pub custom: Vec<CustomReading>,
+    /// How long the source took to answer for this unit; zero where it is not measured.
+    pub cost: Duration,
 }
 
 impl Readings {
     /// Readings of a whole section taken at `taken`.
     #[must_use]
     pub const fn new(section: Section, taken: Moment, values: Vec<Reading>) -> Self {
-        Self { section, unit: String::new(), taken, day: taken.wall.day(), version: None, cost: Duration::ZERO, values }
+        Self {
+            section,
+            unit: String::new(),
+            taken,
+            day: taken.wall.day(),
+            version: None,
+            values,
+            custom: Vec::new(),
+            cost: Duration::ZERO,
+        }
     }
 
     /// The same readings as the result of one query of several.
@@ -86,6 +101,24 @@ impl Readings {
     pub fn of_unit(mut self, unit: &str) -> Self {
         unit.clone_into(&mut self.unit);
         self
+    }
+
+    /// Tells since when the counters count, as it follows from the readings of the same unit `before`.
+    pub fn go_on_from(&mut self, before: &Self) {
+        for next in &mut self.values {
+            let held = before.values.iter().find(|held| held.same_series(next));
+            next.start = counter_start(held.map(|held| (held, before.taken)), next);
+        }
+        for next in &mut self.custom {
+            let held = before.custom.iter().find(|held| held.same_series(next));
+            next.start = next.counter_start(held.map(|held| (held, before.taken)));
+        }
+    }
+
+    /// Whether all figures are as in `other`.
+    #[must_use]
+    pub fn same_values(&self, other: &Self) -> bool {
+        self.values == other.values && self.custom == other.custom
     }
 }
 
@@ -160,10 +193,14 @@ impl Age {
 pub fn counter_start(previous: Option<(&Reading, Moment)>, next: &Reading) -> Option<Wall> {
     let Some((before, taken)) = previous else { return next.start };
     let fell = matches!((before.value, next.value), (Some(before), Some(now)) if now < before);
-    match next.start {
-        Some(start) if !fell || before.start.is_some_and(|before| before < start) => Some(start),
-        _ if fell => Some(taken.wall),
-        _ => before.start,
+    start_after(before.start, next.start, fell.then_some(taken.wall))
+}
+
+/// The start by the one held before, the one the source says, and the last time before the counter fell, if it fell.
+fn start_after(before: Option<Wall>, next: Option<Wall>, fell: Option<Wall>) -> Option<Wall> {
+    match next {
+        Some(start) if fell.is_none() || before.is_some_and(|before| before < start) => Some(start),
+        _ => fell.or(before),
     }
 }
 

@@ -12,7 +12,8 @@ mod instruments;
 mod restore;
 mod snapshot;
 
-pub use snapshot::{CollectorStatus, Family, Histogram, Number, Point, PointValue, SectionStatus, Snapshot};
+pub use crate::reading::Number;
+pub use snapshot::{CollectorStatus, Family, Histogram, Point, PointValue, SectionStatus, Snapshot};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,9 +24,9 @@ use opentelemetry::KeyValue;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use tokio::sync::watch;
 
-use crate::catalog::{FigureId, Section, json_fields};
+use crate::catalog::{CustomFigure, FigureId, Section, json_fields};
 use crate::clock::{Clock, Moment};
-use crate::reading::{Age, Ages, Reading, Readings, counter_start};
+use crate::reading::{Age, Ages, Reading, Readings};
 use frame::{Frame, Held};
 use instruments::Instruments;
 
@@ -88,11 +89,24 @@ pub struct AttemptReport<'a> {
 }
 
 impl Registry {
-    /// A registry without readings; `resource` are the attributes of the thing it speaks for.
+    /// A registry of the catalogue's figures, without readings; `resource` are the attributes of the thing it speaks
+    /// for.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>, ages: Ages, resource: &[(String, String)]) -> Self {
+        Self::with_custom(clock, ages, resource, &[])
+    }
+
+    /// A registry of the catalogue's figures and `custom` ones, which have different names. Readings of others are on
+    /// no face.
+    #[must_use]
+    pub fn with_custom(
+        clock: Arc<dyn Clock>,
+        ages: Ages,
+        resource: &[(String, String)],
+        custom: &[Arc<CustomFigure>],
+    ) -> Self {
         Self {
-            instruments: Instruments::new(resource),
+            instruments: Instruments::new(resource, custom),
             started: clock.now(),
             clock,
             ages,
@@ -115,9 +129,9 @@ impl Registry {
     /// The counters of `classes` of errors begin at 0.
     pub fn attach(&self, source: &'static str, sections: &[Section], classes: &[&'static str]) {
         let mut state = self.state();
-        for &section in sections {
+        for section in sections {
             let status = CollectorStatus {
-                section,
+                section: section.clone(),
                 source,
                 attempts: 0,
                 up: None,
@@ -128,7 +142,7 @@ impl Registry {
             let errors = classes.iter().map(|class| (*class, 0)).collect();
             state.collectors.push(Collected { status, errors });
         }
-        state.collectors.sort_by_key(|collector| collector.status.section);
+        state.collectors.sort_by(|a, b| a.status.section.cmp(&b.status.section));
         drop(state);
         self.changed();
     }
@@ -139,7 +153,7 @@ impl Registry {
     pub fn publish(&self, units: Vec<Readings>) {
         let mut state = self.state();
         for mut unit in units {
-            let key = (unit.section, std::mem::take(&mut unit.unit));
+            let key = (unit.section.clone(), std::mem::take(&mut unit.unit));
             let before = state.held.get(&key);
             if let Some(held) = before {
                 let (is_earlier, is_older) = (unit.taken.wall < held.taken.wall, unit.taken.mono < held.taken.mono);
@@ -147,15 +161,10 @@ impl Registry {
                 if is_earlier && is_older && !state.undated.contains(&key) {
                     continue;
                 }
-            }
-            for reading in &mut unit.values {
-                let previous = before.and_then(|before| {
-                    before.values.iter().find(|held| held.same_series(reading)).map(|held| (held, before.taken))
-                });
-                reading.start = counter_start(previous, reading);
-            }
-            if let Some(held) = before.filter(|held| held.taken.wall == unit.taken.wall && held.values != unit.values) {
-                unit.taken.wall = held.taken.wall.plus(TIME_STEP);
+                unit.go_on_from(held);
+                if held.taken.wall == unit.taken.wall && !held.same_values(&unit) {
+                    unit.taken.wall = held.taken.wall.plus(TIME_STEP);
+                }
             }
             state.undated.remove(&key);
             state.held.insert(key, unit);
@@ -235,7 +244,7 @@ impl Registry {
         for unit in state.held.values() {
             frame.add_unit(unit, now, self.ages);
         }
-        let sections = Section::ALL.map(|section| self.section_status(&state, section, now));
+        let sections = Section::DOCUMENTED.map(|section| self.section_status(&state, section, now));
         let collectors: Vec<_> = state
             .collectors
             .iter()
@@ -280,20 +289,28 @@ impl Registry {
         now: Moment,
     ) -> Age {
         let units = state.held.iter().filter(|((section, _), _)| *section == status.section);
-        let ages = units.map(|(_, unit)| Age::of(now.since(unit.taken), self.ages));
-        ages.fold(sections[status.section as usize].age, Age::max)
+        let oldest = units.map(|(_, unit)| Age::of(now.since(unit.taken), self.ages)).max();
+        let documented = sections.iter().find(|section| section.section == status.section).map(|section| section.age);
+        documented.max(oldest).unwrap_or(Age::Never)
     }
 
     fn section_status(&self, state: &State, section: Section, now: Moment) -> SectionStatus {
         let has_source = state.collectors.iter().any(|held| held.status.section == section);
-        let mut status =
-            SectionStatus { section, has_source, age: Age::Fresh, measured: None, absent: vec![], missing: vec![] };
-        for (figure, field) in json_fields(section) {
+        let mut status = SectionStatus {
+            section: section.clone(),
+            has_source,
+            age: Age::Fresh,
+            measured: None,
+            absent: vec![],
+            missing: vec![],
+        };
+        for (figure, field) in json_fields(&section) {
             let is_it = |reading: &&Reading| {
                 reading.figure == figure.id
                     && field.series.is_none_or(|series| reading.attributes.iter().any(|(_, value)| value == series))
             };
-            let units = state.held.range((section, String::new())..).take_while(|((held, _), _)| *held == section);
+            let units =
+                state.held.range((section.clone(), String::new())..).take_while(|((held, _), _)| *held == section);
             let found =
                 units.into_iter().find_map(|(_, unit)| unit.values.iter().find(is_it).map(|it| (it, unit.taken)));
             let Some((reading, taken)) = found else {

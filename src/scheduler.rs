@@ -83,25 +83,25 @@ impl Job {
                 .filter(|(of, _)| *of == section)
                 .map(|(_, error)| (error.class.name(), error.message.clone()))
                 .collect();
-            self.say(section, &errors);
+            self.say(&section, &errors);
             self.registry.report(&AttemptReport { section, took, errors: &errors });
         }
     }
 
     /// Logs what changed: a new error, and its end.
-    fn say(&mut self, section: Section, errors: &[(&'static str, String)]) {
+    fn say(&mut self, section: &Section, errors: &[(&'static str, String)]) {
         let (collector, source) = (section.name(), self.plan.collector.source());
         let text = errors.iter().map(|(_, message)| message.as_str()).collect::<Vec<_>>().join("; ");
         let class = errors.last().map(|(class, _)| *class);
-        match (self.said.get(&section), class) {
+        match (self.said.get(section), class) {
             (Some(said), Some(_)) if *said == text => {}
             (_, Some(class)) => {
                 tracing::warn!(collector, source, class, error = %text, "failed to read the source");
-                self.said.insert(section, text);
+                self.said.insert(section.clone(), text);
             }
             (Some(_), None) => {
                 tracing::info!(collector, source, "the source is read again");
-                self.said.remove(&section);
+                self.said.remove(section);
             }
             (None, None) => {}
         }
@@ -181,7 +181,7 @@ mod tests {
                     Step::PanicAtOnce => unreachable!(),
                     Step::Bring(value) => Outcome {
                         readings: vec![Readings::new(
-                            self.sections[0],
+                            self.sections[0].clone(),
                             clock.now(),
                             vec![Reading::of(FigureId::RuntimeGoroutines, value)],
                         )],

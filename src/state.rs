@@ -18,7 +18,7 @@ pub use directory::{StateDirectory, StateError, check};
 pub use document::{Unreadable, decode, encode};
 
 /// Everything that is kept.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Saved {
     /// Whether this is all there was: the last words of a bridge that stopped in order.
     pub is_final: bool,

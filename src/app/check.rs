@@ -9,7 +9,7 @@ use super::App;
 use crate::catalog::FigureId;
 use crate::clock::{Clock, Moment};
 use crate::collector::{Finding, Outcome, Plan};
-use crate::reading::{Reading, Readings};
+use crate::reading::{Number, Reading, Readings};
 
 /// What a check found, for people.
 pub struct Checked {
@@ -92,21 +92,34 @@ fn rows(readings: &Readings, now: Moment) -> Vec<(String, String, String)> {
     }
     how.push(format!("age {:.0?}", now.since(readings.taken)));
     let how = how.join(", ");
-    let is_shown = |reading: &&Reading| {
-        !matches!(reading.figure, FigureId::StoreCountMethod | FigureId::StoreCountLastExact)
+    // How a count was made is said already, and that nothing was left out goes without saying.
+    let is_shown = |reading: &&Reading| match reading.figure {
+        FigureId::StoreCountMethod | FigureId::StoreCountLastExact => false,
+        FigureId::CollectorOverflow => reading.value != Some(0),
+        _ => true,
     };
-    let row = |reading: &Reading| (name(reading), value(reading), how.clone());
-    readings.values.iter().filter(is_shown).map(row).collect()
+    let row = |reading: &Reading| {
+        let attributes = reading.attributes.iter().map(|(key, value)| (*key, value.as_str()));
+        (name(reading.figure.figure().name, attributes), value(reading), how.clone())
+    };
+    let custom = readings.custom.iter().map(|reading| {
+        let attributes = reading.attributes.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        let value = match reading.value {
+            Number::Int(int) => int.to_string(),
+            Number::Float(float) => float.to_string(),
+        };
+        (name(reading.figure.name(), attributes), value, how.clone())
+    });
+    readings.values.iter().filter(is_shown).map(row).chain(custom).collect()
 }
 
 fn attribute<'a>(reading: &'a Reading, key: &str) -> Option<&'a str> {
     reading.attributes.iter().find(|(held, _)| *held == key).map(|(_, value)| value.as_str())
 }
 
-fn name(reading: &Reading) -> String {
-    let name = reading.figure.figure().name;
-    let attributes: Vec<_> = reading.attributes.iter().map(|(key, value)| format!("{key}={value:?}")).collect();
-    if attributes.is_empty() { name.to_owned() } else { format!("{name}{{{}}}", attributes.join(",")) }
+fn name<'a>(figure: &str, attributes: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    let attributes: Vec<_> = attributes.map(|(key, value)| format!("{key}={value:?}")).collect();
+    if attributes.is_empty() { figure.to_owned() } else { format!("{figure}{{{}}}", attributes.join(",")) }
 }
 
 fn value(reading: &Reading) -> String {

@@ -15,9 +15,9 @@ const fn figure(id: FigureId, name: &'static str, kind: Kind, unit: &'static str
     Figure { id, name, kind, unit, section: None, attributes: &[], json: &[], daily: false, help }
 }
 
-const RUNTIME: Option<Section> = Some(Section::Runtime);
-const STORE: Option<Section> = Some(Section::Store);
-const STAGING: Option<Section> = Some(Section::Staging);
+const RUNTIME: Option<&Section> = Some(&Section::Runtime);
+const STORE: Option<&Section> = Some(&Section::Store);
+const STAGING: Option<&Section> = Some(&Section::Staging);
 
 use FigureId as Id;
 use Kind::{Counter, Gauge, Histogram};
@@ -199,6 +199,16 @@ pub const FIGURES: &[Figure] = &[
             Gauge,
             "",
             "Age of the collector's figures: 0 fresh, 1 stale, 2 expired, 3 never read.",
+        )
+    },
+    Figure {
+        attributes: &["collector", "figure"],
+        ..figure(
+            Id::CollectorOverflow,
+            "linkit.bridge.collector.overflow",
+            Gauge,
+            "{series}",
+            "Label sets of a custom figure left out of its last reading because there were more than the limit.",
         )
     },
     Figure {

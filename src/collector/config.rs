@@ -3,19 +3,24 @@
 //! The keys of all sources stand in one flat type, so that an unknown key is found with its line; a key that does not
 //! belong to the chosen source is refused here.
 
+mod bridged;
 mod databases;
+mod figure;
 mod identity;
 
+pub use figure::{FigureConfig, FigureKind};
 pub use identity::identities;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytesize::ByteSize;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use serde::Deserialize;
 
+use bridged::Bridged;
 use databases::Databases;
 
 use super::completed::Completed;
@@ -23,13 +28,15 @@ use super::go::{Go, GoConfig, Route};
 use super::process::{Process, Target};
 use super::self_runtime::SelfRuntime;
 use super::sql::Moments;
-use super::telemetry_json::{TelemetryJson, TelemetryJsonConfig};
 use super::{Collector, Plan};
-use crate::catalog::Section;
+use crate::catalog::{CustomFigure, Section};
 use crate::http_client::HttpClient;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_BACKOFF: Duration = Duration::from_secs(60);
+/// How often the operator's own figures are read if nothing is set.
+const CUSTOM_INTERVAL: Duration = Duration::from_secs(30);
+
 const BODY_MAX: ByteSize = ByteSize::mib(1);
 
 /// The kinds of sources a config can name.
@@ -68,16 +75,16 @@ impl SourceKind {
         }
     }
 
-    const fn reads(self, section: Section) -> bool {
+    const fn reads(self, section: &Section) -> bool {
         match self {
             Self::SelfRuntime | Self::Go | Self::Process => matches!(section, Section::Runtime),
-            Self::Sqlite | Self::Postgres | Self::Mysql => matches!(section, Section::Store | Section::Staging),
-            Self::TelemetryJson => true,
+            Self::Sqlite | Self::Postgres | Self::Mysql => !matches!(section, Section::Runtime),
+            Self::TelemetryJson => section.is_documented(),
         }
     }
 
     /// How often it is read if nothing is set: the document asks its pollers for 15 s.
-    const fn interval(self, section: Section) -> Duration {
+    const fn interval(self, section: &Section) -> Duration {
         match (self, section) {
             (Self::TelemetryJson, _) | (_, Section::Store) => Duration::from_secs(15),
             _ => Duration::from_secs(5),
@@ -116,6 +123,11 @@ pub struct SectionConfig {
     /// sqlite, postgres, mysql: longest time of one query.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::optional")]
     pub count_budget: Option<Duration>,
+    /// sqlite, postgres, mysql, custom: the figures.
+    pub figures: Option<Vec<FigureConfig>>,
+    /// sqlite, postgres, mysql, custom: longest time of one query.
+    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::optional")]
+    pub query_budget: Option<Duration>,
     /// sqlite, postgres, mysql, staging: the table.
     pub table: Option<String>,
     /// sqlite, postgres, mysql, staging: the column with an item's state.
@@ -160,6 +172,14 @@ pub struct States {
     pub completed: String,
 }
 
+/// Collectors, and the figures that are not of the catalogue.
+pub struct Built {
+    /// What runs.
+    pub plans: Vec<Plan>,
+    /// The operator's figures.
+    pub custom: Vec<Arc<CustomFigure>>,
+}
+
 /// Why collectors cannot be built from a config.
 #[derive(Debug, thiserror::Error)]
 #[error("{section}: {problem}", section = section.name())]
@@ -168,34 +188,36 @@ pub struct BuildError {
     problem: String,
 }
 
-/// Builds the collectors of all sections; sections that name the same `telemetry_json` share one request. The collector
-/// of staging counts on in `completed`.
+/// Builds the collectors of all sections and of the operator's figures; sections that name the same `telemetry_json`
+/// share one request, those that name the same database its connection. The collector of staging counts on in
+/// `completed`.
 ///
 /// # Errors
 /// When a section lacks a key it needs, or has one that is not its source's.
 pub fn build(
     sections: [Option<&SectionConfig>; 3],
+    custom: &BTreeMap<String, SectionConfig>,
     megabyte: u64,
     http: &HttpClient,
     completed: &Completed,
-) -> Result<Vec<Plan>, BuildError> {
+) -> Result<Built, BuildError> {
     let mut plans = Vec::new();
     let mut bridged: Vec<Bridged> = Vec::new();
     let mut databases = Databases::default();
-    for (section, config) in Section::ALL.into_iter().zip(sections) {
+    for (section, config) in Section::DOCUMENTED.into_iter().zip(sections) {
         let Some(config) = config else { continue };
-        let error = |problem| BuildError { section, problem };
-        let source = config.checked_source(section).map_err(error)?;
-        let interval = config.interval.unwrap_or(source.interval(section));
+        let error = |problem| BuildError { section: section.clone(), problem };
+        let source = config.checked_source(&section).map_err(error)?;
+        let interval = config.interval.unwrap_or(source.interval(&section));
         let collector: Box<dyn Collector> = match source {
             SourceKind::SelfRuntime => Box::new(SelfRuntime::new()),
             SourceKind::Go => config.go(http).map_err(error)?,
             SourceKind::Process => Box::new(Process::new(config.process_target().map_err(error)?)),
             SourceKind::Sqlite | SourceKind::Postgres | SourceKind::Mysql => {
-                config.counts(section, &mut databases, completed).map_err(error)?
+                config.counts(&section, &mut databases, completed).map_err(error)?
             }
             SourceKind::TelemetryJson => {
-                let next = Bridged::new(section, config, interval).map_err(error)?;
+                let next = Bridged::new(section.clone(), config, interval).map_err(error)?;
                 match bridged.iter_mut().find(|other| other.is_same(&next)) {
                     Some(other) => other.join(next).map_err(error)?,
                     None => bridged.push(next),
@@ -206,76 +228,22 @@ pub fn build(
         plans.push(config.plan(collector, interval));
     }
     for bridged in bridged {
-        let section = bridged.sections[0];
+        let section = bridged.sections[0].clone();
         plans.push(bridged.plan(megabyte, http, completed).map_err(|problem| BuildError { section, problem })?);
     }
-    Ok(plans)
-}
-
-/// Sections that name the same Linkit.
-struct Bridged {
-    config: SectionConfig,
-    key: Option<SecretString>,
-    interval: Duration,
-    sections: Vec<Section>,
-}
-
-impl Bridged {
-    fn new(section: Section, config: &SectionConfig, interval: Duration) -> Result<Self, String> {
-        Ok(Self { config: config.clone(), key: config.key()?, interval, sections: vec![section] })
+    let mut figures = Vec::new();
+    for (name, config) in custom {
+        let section = Section::Custom(name.as_str().into());
+        let error = |problem| BuildError { section: section.clone(), problem };
+        let collector = config.custom(name, &mut databases, &mut figures).map_err(error)?;
+        plans.push(config.plan(collector, config.interval.unwrap_or(CUSTOM_INTERVAL)));
     }
-
-    fn is_same(&self, other: &Self) -> bool {
-        self.config.url == other.config.url && same_key(&self.key, &other.key)
-    }
-
-    /// One request serves both: as often as the more impatient wants it, and with settings that must not differ.
-    fn join(&mut self, other: Self) -> Result<(), String> {
-        agree("timeout", &mut self.config.timeout, other.config.timeout)?;
-        agree("max_backoff", &mut self.config.max_backoff, other.config.max_backoff)?;
-        agree("body_max", &mut self.config.body_max, other.config.body_max)?;
-        self.interval = self.interval.min(other.interval);
-        self.sections.extend(other.sections);
-        Ok(())
-    }
-
-    fn plan(self, megabyte: u64, http: &HttpClient, completed: &Completed) -> Result<Plan, String> {
-        let url = self.config.url.clone().ok_or("url is missing; name the base address of the Linkit")?;
-        let body_max = self.config.body_max.unwrap_or(BODY_MAX).as_u64();
-        let config = TelemetryJsonConfig {
-            url,
-            api_key: self.key,
-            sections: self.sections,
-            megabyte,
-            body_bytes_max: usize::try_from(body_max).unwrap_or(usize::MAX),
-            timeout: self.config.timeout.unwrap_or(TIMEOUT),
-        };
-        let collector = TelemetryJson::new(config, http.clone()).map_err(|error| error.to_string())?;
-        Ok(self.config.plan(Box::new(collector.counting_on(completed.clone())), self.interval))
-    }
-}
-
-/// Takes over a setting that is not set yet; two that differ cannot both be kept.
-fn agree<T: PartialEq>(key: &str, held: &mut Option<T>, other: Option<T>) -> Result<(), String> {
-    match (&*held, &other) {
-        (Some(held), Some(other)) if held != other => Err(format!(
-            "{key} differs from that of another section with the same url, and one request serves both; make them equal"
-        )),
-        (None, Some(_)) => {
-            *held = other;
-            Ok(())
-        }
-        _ => Ok(()),
-    }
-}
-
-fn same_key(a: &Option<SecretString>, b: &Option<SecretString>) -> bool {
-    a.as_ref().map(ExposeSecret::expose_secret) == b.as_ref().map(ExposeSecret::expose_secret)
+    Ok(Built { plans, custom: figures })
 }
 
 impl SectionConfig {
     /// The source, after checking that every key set is one of its own.
-    fn checked_source(&self, section: Section) -> Result<SourceKind, String> {
+    fn checked_source(&self, section: &Section) -> Result<SourceKind, String> {
         use SourceKind::{Go, Mysql, Postgres, Process, SelfRuntime, Sqlite, TelemetryJson};
         let Some(source) = self.source else {
             return Err("source is missing; name one, for example source: telemetry_json".to_owned());
@@ -288,15 +256,18 @@ impl SectionConfig {
         }
         let is_server = matches!(source, Postgres | Mysql);
         let is_sql = is_server || source == Sqlite;
-        let (store, staging) = (is_sql && section == Section::Store, is_sql && section == Section::Staging);
+        let (store, staging) = (is_sql && *section == Section::Store, is_sql && *section == Section::Staging);
+        let is_custom = !section.is_documented();
         let keys = [
             ("pid", self.pid.is_some(), source == Process),
             ("pid_file", self.pid_file.is_some(), source == Process),
             ("name", self.name.is_some(), source == Process),
             ("path", self.path.is_some(), source == Sqlite),
-            ("count_budget", self.count_budget.is_some(), is_sql),
+            ("count_budget", self.count_budget.is_some(), is_sql && !is_custom),
             ("collections", self.collections.is_some(), store),
             ("tables", self.tables.is_some(), store),
+            ("figures", self.figures.is_some(), is_custom),
+            ("query_budget", self.query_budget.is_some(), is_custom),
             ("table", self.table.is_some(), staging),
             ("status_column", self.status_column.is_some(), staging),
             ("completed_column", self.completed_column.is_some(), staging),

@@ -1,9 +1,11 @@
 //! SQL: what the collectors of all databases share. Each database brings a [`Link`], the one connection to it, and a
 //! [`Dialect`], its way to write SQL; what is asked, how often, and what the answers mean is the same for all.
 //!
-//! [`Store`] counts collections, [`Staging`] counts the pipeline. They know no database: the next one is a module
+//! [`Store`] counts collections, [`Staging`] counts the pipeline, [`Custom`] asks what the operator wants to know. They
+//! know no database: the next one is a module
 //! beside `sqlite`, `postgres` and `mysql` with these two traits, and a line in the collectors' config.
 
+mod custom;
 mod dialect;
 mod examine;
 mod link;
@@ -15,6 +17,7 @@ mod today;
 
 use std::time::Duration;
 
+pub use custom::{Custom, Query};
 pub use dialect::{Dialect, Moments, Signs, StagingTable};
 pub use link::{Cell, Link, Row, Source, Version};
 pub use staging::Staging;

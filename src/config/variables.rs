@@ -161,8 +161,8 @@ macro_rules! overlay_optional {
 
 overlay_optional!(SectionConfig, OtlpSection, super::QueueSection);
 
-overlay!(SectionConfig: source, interval, timeout, max_backoff, pid, pid_file, name, path, collections, tables,
-    count_budget, table, status_column, completed_column, completed_type, states, url, user, password, password_file,
+overlay!(SectionConfig: source, interval, timeout, max_backoff, pid, pid_file, name, path, collections, tables, figures,
+    query_budget, count_budget, table, status_column, completed_column, completed_type, states, url, user, password, password_file,
     api_key, api_key_file, body_max, expvar, metrics, pprof);
 overlay!(super::QueueSection: max_bytes, max_age);
 overlay!(OtlpSection: name, endpoint, protocol, compression, interval, timeout, headers; queue);
@@ -189,14 +189,27 @@ impl Overlaid for Option<Vec<ApiKeyConfig>> {
 
 impl Config {
     pub(super) fn overlaid(self, over: Self) -> Self {
-        let Self { service, web, runtime, store, staging, otlp, state_dir, stale_after, expire_after, megabyte, hash } =
-            self;
+        let Self {
+            service,
+            web,
+            runtime,
+            store,
+            staging,
+            custom,
+            otlp,
+            state_dir,
+            stale_after,
+            expire_after,
+            megabyte,
+            hash,
+        } = self;
         Self {
             service: service.overlaid(over.service),
             web: web.overlaid(over.web),
             runtime: runtime.overlaid(over.runtime),
             store: store.overlaid(over.store),
             staging: staging.overlaid(over.staging),
+            custom: over.custom.or(custom),
             otlp: otlp.overlaid(over.otlp),
             state_dir: over.state_dir.or(state_dir),
             stale_after: over.stale_after.or(stale_after),

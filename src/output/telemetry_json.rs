@@ -35,7 +35,7 @@ pub struct Rendered {
     /// The compact JSON.
     pub body: Vec<u8>,
     /// Sections whose figures are old.
-    pub stale: Vec<&'static str>,
+    pub stale: Vec<String>,
     /// Fields that are 0 because their source cannot know them, such as `runtime.gc_pause_ns`.
     pub absent: Vec<String>,
 }
@@ -79,14 +79,14 @@ pub fn render(snapshot: &Snapshot, config: &JsonConfig) -> Result<Rendered, Unav
     let document = Document {
         version: config.version.as_deref().or(snapshot.source_version.as_deref()).unwrap_or(DOCUMENT_VERSION),
         measured: oldest(snapshot).wall.to_rfc3339(),
-        runtime: fields(snapshot, Section::Runtime, config, &mut absent)?,
-        store: fields(snapshot, Section::Store, config, &mut absent)?,
-        staging: fields(snapshot, Section::Staging, config, &mut absent)?,
+        runtime: fields(snapshot, &Section::Runtime, config, &mut absent)?,
+        store: fields(snapshot, &Section::Store, config, &mut absent)?,
+        staging: fields(snapshot, &Section::Staging, config, &mut absent)?,
     };
     let body = serde_json::to_vec(&document)
         .map_err(|error| Unavailable { details: format!("the document could not be written: {error}") })?;
     let is_stale = |status: &&SectionStatus| status.age.name() == "stale";
-    let stale = snapshot.sections.iter().filter(is_stale).map(|status| status.section.name()).collect();
+    let stale = snapshot.sections.iter().filter(is_stale).map(|status| status.section.name().to_owned()).collect();
     Ok(Rendered { body, stale, absent })
 }
 
@@ -114,13 +114,13 @@ fn oldest(snapshot: &Snapshot) -> Moment {
 
 fn fields(
     snapshot: &Snapshot,
-    section: Section,
+    section: &Section,
     config: &JsonConfig,
     absent: &mut Vec<String>,
 ) -> Result<Fields, Unavailable> {
     let mut fields = Vec::new();
     for (figure, field) in json_fields(section) {
-        let value = if snapshot.section(section).absent.contains(&field.name) {
+        let value = if snapshot.section(section).is_some_and(|status| status.absent.contains(&field.name)) {
             absent.push(format!("{}.{}", section.name(), field.name));
             0
         } else {

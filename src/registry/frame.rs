@@ -4,44 +4,68 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use opentelemetry::KeyValue;
+use opentelemetry::{Key, KeyValue};
 
 use crate::catalog::FigureId;
 use crate::clock::{Moment, Wall};
-use crate::reading::{Age, Ages, Attributes, Reading, Readings};
+use crate::reading::{Age, Ages, CustomReading, Number, Reading, Readings};
 
-/// One series to observe.
+/// One series to observe: of the catalogue's figures, or of others with keys and values of their kind.
 #[derive(Debug)]
-pub(super) struct Observed {
-    pub(super) attributes: Attributes,
+pub(super) struct Observed<K = &'static str, V = u64> {
+    pub(super) attributes: Vec<(K, String)>,
     pub(super) key_values: Vec<KeyValue>,
-    pub(super) value: u64,
+    pub(super) value: V,
     pub(super) start: Option<Wall>,
     pub(super) time: Wall,
 }
 
+impl<K: Clone + Into<Key> + AsRef<str>, V> Observed<K, V> {
+    fn new(attributes: Vec<(K, String)>, value: V, start: Option<Wall>, time: Wall) -> Self {
+        let key_values = attributes.iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone())).collect();
+        // A clock set back can put a start behind its value, which no receiver understands.
+        Self { attributes, key_values, value, start: start.filter(|start| *start <= time), time }
+    }
+
+    /// One of the sorted `series` by its sorted attributes.
+    fn find<'a>(series: &'a [Self], attributes: &[(String, String)]) -> Option<&'a Self> {
+        let order = |observed: &Self| {
+            let held = observed.attributes.iter().map(|(key, value)| (key.as_ref(), value.as_str()));
+            held.cmp(attributes.iter().map(|(key, value)| (key.as_str(), value.as_str())))
+        };
+        series.binary_search_by(order).ok().map(|at| &series[at])
+    }
+}
+
+/// A series of a custom figure.
+pub(super) type ObservedCustom = Observed<String, Number>;
+
 /// Every series of every figure, sorted by attributes.
 #[derive(Debug)]
-pub(super) struct Frame(Vec<Vec<Observed>>);
+pub(super) struct Frame {
+    figures: Vec<Vec<Observed>>,
+    /// By the figure's OpenTelemetry name.
+    custom: BTreeMap<String, Vec<ObservedCustom>>,
+}
 
 impl Frame {
     /// An empty frame.
     pub(super) fn new() -> Self {
-        Self(FigureId::ALL.iter().map(|_| Vec::new()).collect())
+        Self { figures: FigureId::ALL.iter().map(|_| Vec::new()).collect(), custom: BTreeMap::new() }
     }
 
     /// Adds one reading; what the source cannot know is left out.
     pub(super) fn add(&mut self, reading: Reading, time: Wall) {
         let Some(value) = reading.value else { return };
-        let key_values = reading.attributes.iter().map(|(key, value)| KeyValue::new(*key, value.clone())).collect();
-        self.0[reading.figure as usize].push(Observed {
-            attributes: reading.attributes,
-            key_values,
-            value,
-            // A clock set back can put a start behind its value, which no receiver understands.
-            start: reading.start.filter(|start| *start <= time),
-            time,
-        });
+        self.figures[reading.figure as usize].push(Observed::new(reading.attributes, value, reading.start, time));
+    }
+
+    fn add_custom(&mut self, reading: &CustomReading, time: Wall) {
+        let observed = Observed::new(reading.attributes.clone(), reading.value, reading.start, time);
+        match self.custom.get_mut(reading.figure.name()) {
+            Some(series) => series.push(observed),
+            None => drop(self.custom.insert(reading.figure.name().to_owned(), vec![observed])),
+        }
     }
 
     /// Adds the readings of one unit as they stand at `now`: expired ones are left out, daily figures of an earlier
@@ -61,28 +85,39 @@ impl Frame {
             }
             self.add(reading, time);
         }
+        for reading in &unit.custom {
+            self.add_custom(reading, unit.taken.wall);
+        }
     }
 
     /// Sorts the series, so that they can be found again after the collection.
     pub(super) fn sort(&mut self) {
-        for series in &mut self.0 {
+        for series in &mut self.figures {
+            series.sort_by(|a, b| a.attributes.cmp(&b.attributes));
+        }
+        for series in self.custom.values_mut() {
             series.sort_by(|a, b| a.attributes.cmp(&b.attributes));
         }
     }
 
     /// The series of a figure.
     pub(super) fn series(&self, figure: FigureId) -> &[Observed] {
-        &self.0[figure as usize]
+        &self.figures[figure as usize]
+    }
+
+    /// The series of a custom figure by its OpenTelemetry name.
+    pub(super) fn custom(&self, name: &str) -> &[ObservedCustom] {
+        self.custom.get(name).map_or(&[], Vec::as_slice)
     }
 
     /// One series of a figure by its sorted attributes.
     pub(super) fn find(&self, figure: FigureId, attributes: &[(String, String)]) -> Option<&Observed> {
-        let series = self.series(figure);
-        let order = |observed: &Observed| {
-            let held = observed.attributes.iter().map(|(key, value)| (*key, value.as_str()));
-            held.cmp(attributes.iter().map(|(key, value)| (key.as_str(), value.as_str())))
-        };
-        series.binary_search_by(order).ok().map(|at| &series[at])
+        Observed::find(self.series(figure), attributes)
+    }
+
+    /// One series of a custom figure by its sorted attributes.
+    pub(super) fn find_custom(&self, name: &str, attributes: &[(String, String)]) -> Option<&ObservedCustom> {
+        Observed::find(self.custom(name), attributes)
     }
 }
 

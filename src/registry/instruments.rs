@@ -5,7 +5,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use opentelemetry::metrics::{Histogram as SdkHistogram, Meter, MeterProvider};
+use opentelemetry::metrics::{AsyncInstrument, Histogram as SdkHistogram, Meter, MeterProvider};
 use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::metrics::data::{AggregatedMetrics, Metric, MetricData, ResourceMetrics};
@@ -16,11 +16,16 @@ use opentelemetry_sdk::metrics::{
 use opentelemetry_sdk::resource::{Resource, TelemetryResourceDetector};
 
 use super::frame::{Frame, FrameCell};
-use super::snapshot::{Family, Histogram, Number, Point, PointValue};
-use crate::catalog::{FIGURES, Figure, FigureId, Kind};
+use super::snapshot::{Family, Histogram, Point, PointValue};
+use crate::catalog::{CUSTOM_SERIES_MAX, CustomFigure, FIGURES, Figure, FigureId, Kind};
+use crate::reading::Number;
 
 /// Series a figure may have before the SDK folds the rest into one overflow series; each place costs memory at once.
 const SERIES_MAX: usize = 128;
+const _: () = assert!(CUSTOM_SERIES_MAX < SERIES_MAX);
+
+/// Series a collector of custom figures may add to a figure about collectors: its classes of errors are the most.
+const COLLECTOR_SERIES_MAX: usize = 24;
 
 /// Buckets of the bridge's own durations: from a skipped poll of SQLite to the longest deadline.
 const DURATION_BOUNDS_S: [f64; 14] =
@@ -52,7 +57,7 @@ impl MetricReader for SharedReader {
     }
 }
 
-/// The provider with an instrument for each figure.
+/// The provider with an instrument for each figure, the custom ones included.
 pub(super) struct Instruments {
     reader: SharedReader,
     provider: SdkMeterProvider,
@@ -62,7 +67,7 @@ pub(super) struct Instruments {
 }
 
 impl Instruments {
-    pub(super) fn new(resource: &[(String, String)]) -> Self {
+    pub(super) fn new(resource: &[(String, String)], custom: &[Arc<CustomFigure>]) -> Self {
         let reader = SharedReader(Arc::new(ManualReader::builder().with_temporality(Temporality::Cumulative).build()));
         let attributes = resource.iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone()));
         let resource = Resource::builder_empty()
@@ -71,16 +76,18 @@ impl Instruments {
             .build();
         let mut told: Vec<_> = resource.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
         told.sort();
+        let figures = custom.to_vec();
         let provider = SdkMeterProvider::builder()
             .with_reader(reader.clone())
             .with_resource(resource)
-            .with_view(limit_series)
+            .with_view(move |instrument: &Instrument| limit_series(instrument, &figures))
             .build();
         let scope =
             InstrumentationScope::builder(env!("CARGO_PKG_NAME")).with_version(env!("CARGO_PKG_VERSION")).build();
         let meter = provider.meter_with_scope(scope);
         let cell = FrameCell::new();
         let histograms = FIGURES.iter().filter_map(|figure| build(&meter, figure, &cell)).collect();
+        custom.iter().for_each(|figure| build_custom(&meter, figure, &cell));
         Self { reader, provider, resource: told, histograms, cell }
     }
 
@@ -115,9 +122,17 @@ impl Instruments {
 }
 
 /// The cardinality each of our instruments needs; other instruments keep the SDK's default.
-fn limit_series(instrument: &Instrument) -> Option<Stream> {
-    let figure = FIGURES.iter().find(|figure| figure.name == instrument.name())?;
-    let limit = if figure.attributes.is_empty() { 1 } else { SERIES_MAX };
+fn limit_series(instrument: &Instrument, custom: &[Arc<CustomFigure>]) -> Option<Stream> {
+    let limit = match FIGURES.iter().find(|figure| figure.name == instrument.name()) {
+        Some(figure) if figure.attributes.is_empty() => 1,
+        // Each collector of custom figures reads one at least.
+        Some(figure) if figure.attributes.contains(&"collector") => SERIES_MAX + custom.len() * COLLECTOR_SERIES_MAX,
+        Some(_) => SERIES_MAX,
+        None => {
+            let figure = custom.iter().find(|figure| figure.name() == instrument.name())?;
+            if figure.attributes().is_empty() { 1 } else { SERIES_MAX }
+        }
+    };
     Stream::builder().with_cardinality_limit(limit).build().ok()
 }
 
@@ -156,13 +171,40 @@ fn build(meter: &Meter, figure: &'static Figure, cell: &FrameCell) -> Option<(Fi
     None
 }
 
+/// Builds the instrument of a custom figure. It holds the nearest floats; [`families`] puts the exact numbers back.
+fn build_custom(meter: &Meter, figure: &Arc<CustomFigure>, cell: &FrameCell) {
+    let (observed, cell) = (Arc::clone(figure), cell.clone());
+    let callback = move |observer: &dyn AsyncInstrument<f64>| {
+        for series in cell.get().custom(observed.name()) {
+            observer.observe(series.value.to_float(), &series.key_values);
+        }
+    };
+    macro_rules! observe {
+        ($builder:ident) => {
+            drop(
+                meter
+                    .$builder(figure.name().to_owned())
+                    .with_unit(figure.unit().to_owned())
+                    .with_description(figure.description())
+                    .with_callback(callback)
+                    .build(),
+            )
+        };
+    }
+    match figure.kind() {
+        Kind::Counter => observe!(f64_observable_counter),
+        Kind::Gauge | Kind::Histogram => observe!(f64_observable_gauge),
+    }
+}
+
 /// Nanoseconds as seconds: the nearest float, so that whole nanoseconds below 2^51 (26 days) come back by rounding.
 #[expect(clippy::cast_precision_loss, reason = "an instrument in seconds is a float")]
 pub(super) fn to_seconds(nanoseconds: u64) -> f64 {
     nanoseconds as f64 / 1e9
 }
 
-/// From the SDK's data to families sorted by name, each series with the start and time of its reading.
+/// From the SDK's data to families sorted by name, each series with the start and time of its reading, those of custom
+/// figures with its exact value.
 pub(super) fn families(metrics: &ResourceMetrics, frame: &Frame) -> Vec<Family> {
     let mut families: Vec<Family> = metrics
         .scope_metrics()
@@ -173,12 +215,18 @@ pub(super) fn families(metrics: &ResourceMetrics, frame: &Frame) -> Vec<Family> 
     families.sort_by(|a, b| a.name.cmp(&b.name));
     for family in &mut families {
         family.points.sort_by(|a, b| a.attributes.cmp(&b.attributes));
-        let Some(figure) = FIGURES.iter().find(|figure| figure.name == family.name) else { continue };
+        let figure = FIGURES.iter().find(|figure| figure.name == family.name);
         for point in &mut family.points {
-            if let Some(series) = frame.find(figure.id, &point.attributes) {
-                point.start = series.start.map(|start| start.0).filter(|_| figure.kind == Kind::Counter);
-                point.time = series.time.0;
-            }
+            let (start, time) = if let Some(figure) = figure {
+                let Some(series) = frame.find(figure.id, &point.attributes) else { continue };
+                (series.start, series.time)
+            } else {
+                let Some(series) = frame.find_custom(&family.name, &point.attributes) else { continue };
+                point.value = PointValue::Number(series.value);
+                (series.start, series.time)
+            };
+            point.start = start.map(|start| start.0).filter(|_| family.kind == Kind::Counter);
+            point.time = time.0;
         }
     }
     families
@@ -226,7 +274,7 @@ fn points<T: Copy>(data: &MetricData<T>, number: impl Fn(T) -> Number) -> Option
                 value: PointValue::Histogram(Histogram {
                     bounds: point.bounds().collect(),
                     counts: point.bucket_counts().collect(),
-                    sum: to_float(number(point.sum())),
+                    sum: number(point.sum()).to_float(),
                     count: point.count(),
                 }),
             });
@@ -241,14 +289,6 @@ fn attributes<'a>(pairs: impl Iterator<Item = &'a KeyValue>) -> Vec<(String, Str
     let mut pairs: Vec<_> = pairs.map(text).collect();
     pairs.sort();
     pairs
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a histogram's sum is a float on every output")]
-const fn to_float(number: Number) -> f64 {
-    match number {
-        Number::Int(int) => int as f64,
-        Number::Float(float) => float,
-    }
 }
 
 fn unix_ns(time: SystemTime) -> u64 {

@@ -12,7 +12,7 @@ impl Registry {
         let now = self.clock.now();
         let mut state = self.state();
         for mut unit in units.into_iter().filter(|unit| Age::of(now.since(unit.taken), self.ages).is_shown()) {
-            let key = (unit.section, std::mem::take(&mut unit.unit));
+            let key = (unit.section.clone(), std::mem::take(&mut unit.unit));
             if state.held.contains_key(&key) {
                 continue;
             }

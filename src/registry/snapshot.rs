@@ -4,7 +4,7 @@ use opentelemetry_sdk::metrics::data::ResourceMetrics;
 
 use crate::catalog::{FigureId, Kind, Section};
 use crate::clock::Moment;
-use crate::reading::Age;
+use crate::reading::{Age, Number};
 
 /// One collection of the registry.
 #[derive(Debug)]
@@ -17,9 +17,9 @@ pub struct Snapshot {
     pub resource: Vec<(String, String)>,
     /// The instruments' data, sorted by name; figures without a shown reading are not in it.
     pub families: Vec<Family>,
-    /// The state of each section, in the document's order.
+    /// The state of each section of the document, in its order.
     pub sections: [SectionStatus; 3],
-    /// The state of each collector and section it reads, in the document's order.
+    /// The state of each collector and section it reads, in the document's order, the operator's own last.
     pub collectors: Vec<CollectorStatus>,
     /// The version the source of some section states of itself.
     pub source_version: Option<String>,
@@ -28,10 +28,10 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// The state of a section.
+    /// The state of a section, if it is one of the document.
     #[must_use]
-    pub fn section(&self, section: Section) -> &SectionStatus {
-        &self.sections[section as usize]
+    pub fn section(&self, section: &Section) -> Option<&SectionStatus> {
+        self.sections.iter().find(|status| status.section == *section)
     }
 
     /// The family of an instrument by its OpenTelemetry name.
@@ -90,15 +90,6 @@ pub enum PointValue {
     Number(Number),
     /// Of histograms.
     Histogram(Histogram),
-}
-
-/// A number, exact.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Number {
-    /// An integer; wide enough for every unsigned and signed one of the SDK.
-    Int(i128),
-    /// A float.
-    Float(f64),
 }
 
 /// A distribution in explicit buckets.

@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use super::App;
 use super::error::json;
+use crate::reading::Age;
 use crate::registry::CollectorStatus;
 
 #[derive(Serialize)]
@@ -70,13 +71,12 @@ fn state(collector: &CollectorStatus) -> String {
     }
 }
 
-/// Unhealthy: a section has nothing to show. Degraded: what is shown is old, was not confirmed by the last attempt, or is
-/// not all, because a section has no source.
+/// Unhealthy: a section of the document has nothing to show. Degraded: what is shown is old, was not confirmed by the
+/// last attempt, or is not all, because a section has no source or a custom figure is not there.
 fn judge(collectors: &[CollectorStatus], is_whole: bool) -> (&'static str, StatusCode) {
-    if collectors.iter().any(|collector| !collector.age.is_shown()) {
+    if collectors.iter().any(|collector| collector.section.is_documented() && !collector.age.is_shown()) {
         ("unhealthy", StatusCode::SERVICE_UNAVAILABLE)
-    } else if collectors.iter().any(|collector| collector.age.name() == "stale" || collector.up == Some(false))
-        || !is_whole
+    } else if collectors.iter().any(|collector| collector.age != Age::Fresh || collector.up == Some(false)) || !is_whole
     {
         ("degraded", StatusCode::OK)
     } else {
@@ -88,7 +88,6 @@ fn judge(collectors: &[CollectorStatus], is_whole: bool) -> (&'static str, Statu
 mod tests {
     use super::*;
     use crate::catalog::Section;
-    use crate::reading::Age;
 
     fn collector(age: Age, up: Option<bool>) -> CollectorStatus {
         let last_error = (up == Some(false)).then(|| ("timeout", "no answer from 10.0.0.7".to_owned()));
@@ -108,6 +107,20 @@ mod tests {
             (collector(Age::Never, None), "unhealthy"),
         ] {
             assert_eq!(judge(&[good.clone(), other], true).0, status);
+        }
+    }
+
+    #[test]
+    fn a_collector_of_custom_figures_degrades_at_most() {
+        for (age, up, status) in [
+            (Age::Fresh, Some(true), "healthy"),
+            (Age::Fresh, Some(false), "degraded"),
+            (Age::Stale, Some(true), "degraded"),
+            (Age::Expired, Some(false), "degraded"),
+            (Age::Never, None, "degraded"),
+        ] {
+            let custom = CollectorStatus { section: Section::Custom("shop".into()), ..collector(age, up) };
+            assert_eq!(judge(&[collector(Age::Fresh, Some(true)), custom], true).0, status);
         }
     }
 

@@ -70,7 +70,7 @@ impl Bridge {
 
     /// The same after every section has been read as the documented example has it.
     fn filled(self) -> Self {
-        read(&self.registry, self.clock.now(), &Section::ALL);
+        read(&self.registry, self.clock.now(), &Section::DOCUMENTED);
         self
     }
 
@@ -175,6 +175,24 @@ async fn a_section_without_a_source_keeps_the_document_away() {
     let answer = bridge.get("/api/v1/telemetry", &[KEY]).await;
     let details = "store: no source is configured; staging: no source is configured";
     assert_eq!(answer.text(), format!(r#"{{"code":503,"error":"Service Unavailable","details":"{details}"}}"#));
+}
+
+#[tokio::test]
+async fn a_failing_collector_of_custom_figures_leaves_the_document_as_it_is() {
+    let bridge = Bridge::new().filled();
+    let shop = Section::Custom("shop".into());
+    bridge.registry.attach("sqlite", std::slice::from_ref(&shop), &[]);
+    assert!(bridge.get("/-/ready", &[]).await.text().ends_with("staging (sqlite): up\nshop (sqlite): pending\n"));
+    bridge.fail(shop);
+    let ready = bridge.get("/-/ready", &[]).await;
+    assert_eq!(ready.status, StatusCode::OK);
+    assert!(ready.text().ends_with("shop (sqlite): down, unreachable\n"), "{}", ready.text());
+    let document = bridge.get("/api/v1/telemetry", &[KEY]).await;
+    assert_eq!((document.status, document.text()), (StatusCode::OK, DOCUMENTED));
+    assert_eq!((document.header("x-telemetry-stale"), document.header("x-telemetry-absent")), (None, None));
+    let health = bridge.get("/api/v1/health", &[]).await;
+    assert_eq!(health.status, StatusCode::OK);
+    assert!(health.text().starts_with(r#"{"status":"degraded""#), "{}", health.text());
 }
 
 #[tokio::test]

@@ -2,7 +2,6 @@
 //! names, so that another version of the bridge reads those that it knows.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -67,7 +66,7 @@ struct Value {
     start: Option<Wall>,
 }
 
-/// The text of a state.
+/// The text of a state. Custom figures are not in it: they are read again within an interval.
 ///
 /// # Errors
 /// None that is known: all keys are texts and all values numbers or texts.
@@ -75,7 +74,7 @@ pub fn encode(saved: &Saved) -> serde_json::Result<String> {
     let payload = Payload {
         is_final: saved.is_final,
         sources: saved.sources.iter().map(|(section, source)| (section.name().to_owned(), source.clone())).collect(),
-        readings: saved.readings.iter().map(unit_of).collect(),
+        readings: saved.readings.iter().filter(|unit| unit.section.is_documented()).map(unit_of).collect(),
         completed: saved.completed.clone(),
     };
     let payload = serde_json::value::to_raw_value(&payload)?;
@@ -112,7 +111,7 @@ pub fn decode(text: &str, now: Moment) -> Result<Saved, Unreadable> {
 }
 
 fn section_of(name: &str) -> Option<Section> {
-    Section::ALL.into_iter().find(|section| section.name() == name)
+    Section::DOCUMENTED.into_iter().find(|section| section.name() == name)
 }
 
 fn unit_of(readings: &Readings) -> Unit {
@@ -137,14 +136,13 @@ fn readings_of(unit: Unit, now: Moment) -> Option<Readings> {
     let taken = now.back_to(unit.taken);
     // A day that is yet to come, as its time: the clock was ahead when they were noted.
     let day = if unit.taken > now.wall { unit.day.min(now.wall.day()) } else { unit.day };
-    let values: Vec<_> = unit.values.into_iter().filter_map(|value| reading_of(value, section)).collect();
-    let readings =
-        Readings { section, unit: unit.unit, taken, day, version: unit.version, cost: Duration::ZERO, values };
+    let values: Vec<_> = unit.values.into_iter().filter_map(|value| reading_of(value, &section)).collect();
+    let readings = Readings { unit: unit.unit, day, version: unit.version, ..Readings::new(section, taken, values) };
     Some(readings).filter(|readings| !readings.values.is_empty())
 }
 
 /// The reading, if its figure, its attributes and its value are possible in this version.
-fn reading_of(value: Value, section: Section) -> Option<Reading> {
+fn reading_of(value: Value, section: &Section) -> Option<Reading> {
     let figure = FIGURES.iter().find(|figure| figure.name == value.figure && figure.section == Some(section))?;
     let key_of = |key: &str| figure.attributes.iter().copied().find(|known| *known == key);
     let attributes: Option<Vec<_>> =

@@ -65,6 +65,16 @@ fn a_state_comes_back_as_it_was() {
 }
 
 #[test]
+fn custom_figures_are_not_kept() {
+    let mut with_custom = saved();
+    // A name of the document's must not make them its own.
+    let section = Section::Custom("store".into());
+    let overflow = Reading::of(FigureId::CollectorOverflow, 1);
+    with_custom.readings.push(Readings::new(section, now(), vec![overflow]).of_unit("linkit.custom.a"));
+    assert_eq!(encode(&with_custom).unwrap(), encode(&saved()).unwrap());
+}
+
+#[test]
 fn a_part_of_the_text_and_a_changed_one_are_never_another_state() {
     let (text, whole) = (encode(&saved()).unwrap(), saved());
     for end in 0..text.len() {

@@ -39,7 +39,10 @@ fn a_bad_configuration_is_one_line_with_place_and_remedy_and_exit_code_2() {
         ("store:\n  sorce: sqlite\n", "bridge.yml:2: unknown key sorce; did you mean source?"),
         ("store: { path: /srv/data.db }\n", "store: source is missing"),
         ("store: { source: sqlite }\n", "store: path is missing"),
-        ("store: { source: self }\n", "store: source self cannot read this section; use sqlite or telemetry_json"),
+        (
+            "store: { source: self }\n",
+            "store: source self cannot read this section; use sqlite or postgres or mysql or telemetry_json",
+        ),
         ("store: { source: sqlite, path: /a, url: 'http://b' }\n", "store: url has no meaning for source sqlite"),
         ("runtime: { source: telemetry_json, url: 'ftp://a' }\n", "runtime: "),
         ("runtime: { source: telemetry_json, url: 'http://u:hunter2@a' }\n", "runtime: "),

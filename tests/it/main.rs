@@ -16,6 +16,7 @@ mod support;
 mod backend;
 mod cli;
 mod contract;
+mod custom;
 mod dashboards;
 mod demo;
 mod docs;

@@ -1,12 +1,13 @@
 //! The databases of a config, and the collectors that count in them. Sections that name the same one share its
 //! connection.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::{SectionConfig, States};
-use crate::catalog::{FigureId, Section};
+use super::{FigureConfig, SectionConfig, States};
+use crate::catalog::{CustomFigure, FigureId, Section, check_page_names};
 use crate::collector::completed::Completed;
-use crate::collector::sql::{Source, Staging, StagingTable, Store};
+use crate::collector::sql::{Custom, Source, Staging, StagingTable, Store};
 use crate::collector::{Collector, sqlite};
 
 const COUNT_BUDGET: Duration = Duration::from_millis(250);
@@ -41,17 +42,41 @@ impl SectionConfig {
     /// The collector that counts in the section's database.
     pub(super) fn counts(
         &self,
-        section: Section,
+        section: &Section,
         databases: &mut Databases,
         completed: &Completed,
     ) -> Result<Box<dyn Collector>, String> {
         let source = databases.source(self)?;
         let budget = self.count_budget.unwrap_or(COUNT_BUDGET);
-        if section == Section::Store {
+        if *section == Section::Store {
             Ok(Box::new(Store::new(source, self.collections_to_count()?, budget)))
         } else {
             Ok(Box::new(Staging::new(source, self.staging_table(), budget).counting_on(completed.clone())))
         }
+    }
+
+    /// The collector that asks for the figures of an operator's own section, which join `all`.
+    pub(super) fn custom(
+        &self,
+        name: &str,
+        databases: &mut Databases,
+        all: &mut Vec<Arc<CustomFigure>>,
+    ) -> Result<Box<dyn Collector>, String> {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+        if name.is_empty() || !name.chars().all(is_plain) || Section::DOCUMENTED.iter().any(|held| held.name() == name)
+        {
+            return Err("it cannot be called so; use letters, digits, - and _, and no name of a section".to_owned());
+        }
+        self.checked_source(&Section::Custom(name.into()))?;
+        let figures = self.figures.as_deref().unwrap_or_default();
+        if figures.is_empty() {
+            return Err("figures is missing; name at least one, with name, query and help".to_owned());
+        }
+        let queries = figures.iter().map(FigureConfig::query).collect::<Result<Vec<_>, _>>()?;
+        all.extend(queries.iter().map(|query| Arc::clone(&query.figure)));
+        check_page_names(all)?;
+        let budget = self.query_budget.unwrap_or(COUNT_BUDGET);
+        Ok(Box::new(Custom::new(databases.source(self)?, name, queries, budget)))
     }
 
     /// The collections, each with its table.

@@ -9,7 +9,7 @@ use crate::catalog::Section;
 /// that reads the bridge's own process has none, for that process has ended.
 #[must_use]
 pub fn identities(sections: [Option<&SectionConfig>; 3], megabyte: u64) -> BTreeMap<Section, String> {
-    let sections = Section::ALL.into_iter().zip(sections);
+    let sections = Section::DOCUMENTED.into_iter().zip(sections);
     sections.filter_map(|(section, config)| Some((section, config?.identity(megabyte)?))).collect()
 }
 

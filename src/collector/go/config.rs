@@ -103,10 +103,16 @@ pub enum GoError {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::collector::completed::Completed;
-    use crate::collector::config::{SectionConfig, build};
+    use crate::collector::config::{BuildError, Built, SectionConfig, build};
     use crate::http_client::HttpClient;
+
+    fn built(sections: [Option<&SectionConfig>; 3]) -> Result<Built, BuildError> {
+        build(sections, &BTreeMap::new(), 1 << 20, &HttpClient::new(), &Completed::default())
+    }
 
     #[test]
     fn a_route_is_a_path_or_a_switch_in_the_file_and_in_the_environment() {
@@ -124,22 +130,15 @@ mod tests {
             serde_json::from_str::<SectionConfig>(&json).unwrap()
         };
         for key in ["expvar", "metrics", "pprof"] {
-            let build = |config| build([Some(&config), None, None], 1 << 20, &HttpClient::new(), &Completed::default());
-            assert_eq!(build(config("go", key)).unwrap().len(), 1);
-            let error = build(config("telemetry_json", key)).err().unwrap().to_string();
+            assert_eq!(built([Some(&config("go", key)), None, None]).unwrap().plans.len(), 1);
+            let error = built([Some(&config("telemetry_json", key)), None, None]).err().unwrap().to_string();
             assert_eq!(error, format!("runtime: {key} has no meaning for source telemetry_json here; remove it"));
         }
         for key in ["api_key", "path"] {
-            let error =
-                build([Some(&config("go", key)), None, None], 1 << 20, &HttpClient::new(), &Completed::default())
-                    .err()
-                    .unwrap();
+            let error = built([Some(&config("go", key)), None, None]).err().unwrap();
             assert!(error.to_string().contains("has no meaning for source go"), "{error}");
         }
-        let error =
-            build([None, Some(&config("go", "expvar")), None], 1 << 20, &HttpClient::new(), &Completed::default())
-                .err()
-                .unwrap();
+        let error = built([None, Some(&config("go", "expvar")), None]).err().unwrap();
         assert_eq!(
             error.to_string(),
             "store: source go cannot read this section; use sqlite or postgres or mysql or telemetry_json"

@@ -134,8 +134,9 @@ async fn a_figure_moves_only_when_its_answer_has_failed_long_or_is_gone_and_leav
     assert_eq!((bench.held["expvar"].values.len(), bench.held["expvar"].taken), (0, bench.clock.now()));
     bench.poll(400).await;
     let snapshot = bench.registry.current();
-    assert_eq!((snapshot.collectors[0].age, snapshot.section(Section::Runtime).age), (Age::Fresh, Age::Fresh));
-    assert_eq!(snapshot.section(Section::Runtime).absent, ["gc_pause_ns"]);
+    let section = snapshot.section(&Section::Runtime).unwrap();
+    assert_eq!((snapshot.collectors[0].age, section.age), (Age::Fresh, Age::Fresh));
+    assert_eq!(section.absent, ["gc_pause_ns"]);
     // Goroutines: from the page to the profile at its first 404.
     fake.set(From::Expvar, Serves::Body(expvar(7_000, 10)));
     fake.set(From::Page, GONE);

@@ -48,13 +48,14 @@ pub fn parse(body: &[u8], sections: &[Section], megabyte: u64) -> Result<Documen
         return Err(syntax("it nests too deep"));
     }
     let members = object(text).map_err(|cause| syntax(&cause))?;
-    let sections = sections.iter().map(|section| (*section, read_section(&members, *section, megabyte))).collect();
+    let sections =
+        sections.iter().map(|section| (section.clone(), read_section(&members, section, megabyte))).collect();
     let version = text_of(&members, "version").filter(|version| version.len() <= VERSION_BYTES_MAX);
     let measured = text_of(&members, "measured").and_then(|measured| Wall::parse_rfc3339(&measured));
     Ok(Document { version, measured, sections })
 }
 
-fn read_section(members: &Members<'_>, section: Section, megabyte: u64) -> Result<Vec<Reading>, CollectError> {
+fn read_section(members: &Members<'_>, section: &Section, megabyte: u64) -> Result<Vec<Reading>, CollectError> {
     let name = section.name();
     let raw = members.get(name).ok_or_else(|| missing(name))?.get();
     if !raw.starts_with('{') {

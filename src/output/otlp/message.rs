@@ -5,29 +5,36 @@ use std::time::Duration;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
-use opentelemetry_proto::tonic::metrics::v1::{Metric, NumberDataPoint, ResourceMetrics, metric::Data};
+use opentelemetry_proto::tonic::metrics::v1::{
+    Metric, NumberDataPoint, ResourceMetrics, metric::Data, number_data_point,
+};
 
-use crate::catalog::FIGURES;
-use crate::registry::{Family, Snapshot};
+use crate::catalog::{CUSTOM_PREFIX, FIGURES};
+use crate::registry::{Family, Number, PointValue, Snapshot};
 
 /// Older points are left out: Prometheus refuses a whole request for one point older than an hour, and a receiver that
 /// has the reading once learns nothing from having it again.
 pub(super) const POINT_AGE_MAX: Duration = Duration::from_secs(30 * 60);
 
-/// Writes into the message what the SDK cannot say: what the source told of itself, and the times of the readings.
-/// Leaves out what is too old, and counts the points that are left.
+/// Up to here every integer is a float too, and up to its negative.
+const FLOAT_EXACT_MAX: u128 = 1 << 53;
+
+/// Writes into the message what the SDK cannot say: what the source told of itself, the times of the readings, and the
+/// integers that the float instruments of custom figures cannot hold. Leaves out what is too old, and counts the points
+/// that are left.
 pub(super) fn complete(message: &mut ExportMetricsServiceRequest, snapshot: &Snapshot) -> u64 {
     let oldest = snapshot.at.wall.0.saturating_sub(u64::try_from(POINT_AGE_MAX.as_nanos()).unwrap_or(u64::MAX));
     let mut count = 0;
     for resource in &mut message.resource_metrics {
         tell_resource(resource, snapshot);
         for metric in resource.scope_metrics.iter_mut().flat_map(|scope| &mut scope.metrics) {
-            let is_ours = FIGURES.iter().any(|figure| figure.name == metric.name);
+            let is_ours =
+                metric.name.starts_with(CUSTOM_PREFIX) || FIGURES.iter().any(|figure| figure.name == metric.name);
             let family = snapshot.family(&metric.name).filter(|_| is_ours);
             count += match points(metric) {
                 Points::Numbers(points) => {
                     if let Some(family) = family {
-                        points.iter_mut().for_each(|point| tell_time(point, family));
+                        points.iter_mut().for_each(|point| tell_point(point, family));
                         points.retain(|point| point.time_unix_nano >= oldest);
                     }
                     points.len()
@@ -69,7 +76,7 @@ pub(super) fn points(metric: &mut Metric) -> Points<'_> {
     }
 }
 
-fn tell_time(point: &mut NumberDataPoint, family: &Family) {
+fn tell_point(point: &mut NumberDataPoint, family: &Family) {
     let mut attributes: Vec<_> = point.attributes.iter().map(|pair| (pair.key.as_str(), text(pair))).collect();
     attributes.sort_unstable();
     let found = family.points.binary_search_by(|held| {
@@ -80,6 +87,12 @@ fn tell_time(point: &mut NumberDataPoint, family: &Family) {
         point.time_unix_nano = family.points[at].time;
         // 0 is OTLP's "not known": better than the SDK's time of creation, which would make up a reset.
         point.start_time_unix_nano = family.points[at].start.unwrap_or(0);
+        if let PointValue::Number(Number::Int(exact)) = family.points[at].value
+            && exact.unsigned_abs() > FLOAT_EXACT_MAX
+            && let Ok(exact) = i64::try_from(exact)
+        {
+            point.value = Some(number_data_point::Value::AsInt(exact));
+        }
     }
 }
 
