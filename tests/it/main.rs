@@ -18,6 +18,7 @@ mod cli;
 mod contract;
 mod custom;
 mod dashboards;
+mod databases;
 mod demo;
 mod docs;
 mod faces;

@@ -1,11 +1,15 @@
-//! What the tests share: processes that end with the test, real peers, HTTP, and waiting with a deadline.
+//! What the tests share: processes that end with the test, real peers and databases, HTTP, and waiting with a deadline.
 
 pub mod backend;
 pub mod bridge;
+pub mod certificates;
+pub mod database;
 pub mod fault;
 pub mod http;
+pub mod mariadb;
 pub mod page;
 pub mod peers;
+pub mod postgres;
 pub mod process;
 pub mod prometheus;
 

@@ -21,6 +21,21 @@ pub struct Sizes {
     pub completed: u64,
 }
 
+impl Sizes {
+    pub const fn named(&self) -> [(&'static str, u64); 8] {
+        [
+            ("products", self.products),
+            ("branches", self.branches),
+            ("skus", self.skus),
+            ("orders", self.orders),
+            ("customers", self.customers),
+            ("pending", self.pending),
+            ("processing", self.processing),
+            ("completed", self.completed),
+        ]
+    }
+}
+
 /// The sizes of the document's example.
 pub const FULL: Sizes = Sizes {
     products: 15_000,
@@ -82,17 +97,8 @@ impl Backend {
 fn seed(program: &Path, directory: &Path, sizes: &Sizes) {
     let mut command = Command::new(program);
     command.arg("seed").arg("--dir").arg(directory);
-    for (flag, value) in [
-        ("--products", sizes.products),
-        ("--branches", sizes.branches),
-        ("--skus", sizes.skus),
-        ("--orders", sizes.orders),
-        ("--customers", sizes.customers),
-        ("--pending", sizes.pending),
-        ("--processing", sizes.processing),
-        ("--completed", sizes.completed),
-    ] {
-        command.arg(flag).arg(value.to_string());
+    for (name, value) in sizes.named() {
+        command.arg(format!("--{name}")).arg(value.to_string());
     }
     let output = command.output().unwrap();
     assert!(output.status.success(), "seeding failed: {}", String::from_utf8_lossy(&output.stderr));

@@ -3,13 +3,15 @@
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
-use super::eventually;
+use super::{PATIENCE, eventually};
 
 pub struct Process {
     name: String,
     child: Child,
     lines: Arc<Mutex<Vec<String>>>,
+    last_signal: &'static str,
 }
 
 impl Process {
@@ -23,7 +25,13 @@ impl Process {
         let lines = Arc::default();
         keep(child.stdout.take().unwrap(), &lines);
         keep(child.stderr.take().unwrap(), &lines);
-        Self { name: name.to_owned(), child, lines }
+        Self { name: name.to_owned(), child, lines, last_signal: "-KILL" }
+    }
+
+    /// Has the value end the process by a signal that it can catch, since it has something to clear away.
+    pub fn ending_by(mut self, signal: &'static str) -> Self {
+        self.last_signal = signal;
+        self
     }
 
     pub fn id(&self) -> u32 {
@@ -68,6 +76,14 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        let end = Instant::now() + PATIENCE;
+        let is_alive = |child: &mut Child| matches!(child.try_wait(), Ok(None));
+        if self.last_signal != "-KILL" && is_alive(&mut self.child) {
+            let _ = Command::new("kill").args([self.last_signal, &self.id().to_string()]).status();
+            while is_alive(&mut self.child) && Instant::now() < end {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
