@@ -7,7 +7,9 @@
 pub mod completed;
 pub mod config;
 pub mod go;
+pub mod mysql;
 mod number;
+pub mod postgres;
 pub mod process;
 pub mod self_runtime;
 pub mod sql;

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytesize::ByteSize;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
 use bridged::Bridged;
@@ -239,6 +239,10 @@ pub fn build(
         plans.push(config.plan(collector, config.interval.unwrap_or(CUSTOM_INTERVAL)));
     }
     Ok(Built { plans, custom: figures })
+}
+
+fn same_secret(a: Option<&SecretString>, b: Option<&SecretString>) -> bool {
+    a.map(ExposeSecret::expose_secret) == b.map(ExposeSecret::expose_secret)
 }
 
 impl SectionConfig {

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 
-use super::{BODY_MAX, SectionConfig, TIMEOUT};
+use super::{BODY_MAX, SectionConfig, TIMEOUT, same_secret};
 use crate::catalog::Section;
 use crate::collector::Plan;
 use crate::collector::completed::Completed;
@@ -25,7 +25,7 @@ impl Bridged {
     }
 
     pub(super) fn is_same(&self, other: &Self) -> bool {
-        self.config.url == other.config.url && same_key(&self.key, &other.key)
+        self.config.url == other.config.url && same_secret(self.key.as_ref(), other.key.as_ref())
     }
 
     /// One request serves both: as often as the more impatient wants it, and with settings that must not differ.
@@ -66,8 +66,4 @@ fn agree<T: PartialEq>(key: &str, held: &mut Option<T>, other: Option<T>) -> Res
         }
         _ => Ok(()),
     }
-}
-
-fn same_key(a: &Option<SecretString>, b: &Option<SecretString>) -> bool {
-    a.as_ref().map(ExposeSecret::expose_secret) == b.as_ref().map(ExposeSecret::expose_secret)
 }

@@ -1,14 +1,20 @@
 //! The databases of a config, and the collectors that count in them. Sections that name the same one share its
 //! connection.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{FigureConfig, SectionConfig, States};
+use secrecy::SecretString;
+
+use super::{FigureConfig, SectionConfig, SourceKind, States, same_secret};
 use crate::catalog::{CustomFigure, FigureId, Section, check_page_names};
 use crate::collector::completed::Completed;
+use crate::collector::mysql::{self, MysqlConfig};
+use crate::collector::postgres::{self, PostgresConfig};
 use crate::collector::sql::{Custom, Source, Staging, StagingTable, Store};
 use crate::collector::{Collector, sqlite};
+use crate::secret;
 
 const COUNT_BUDGET: Duration = Duration::from_millis(250);
 
@@ -20,25 +26,61 @@ const COLLECTIONS_MAX: usize = 100;
 pub(super) struct Databases(Vec<Database>);
 
 struct Database {
-    place: String,
+    place: Place,
     source: Source,
+}
+
+/// What makes a database the same, with the same rights in it.
+#[derive(Clone, Default)]
+struct Place {
+    path: Option<PathBuf>,
+    url: Option<String>,
+    user: Option<String>,
+    password: Option<SecretString>,
+}
+
+impl Place {
+    fn is_same(&self, other: &Self) -> bool {
+        (&self.path, &self.url, &self.user) == (&other.path, &other.url, &other.user)
+            && same_secret(self.password.as_ref(), other.password.as_ref())
+    }
 }
 
 impl Databases {
     /// The database a section names.
     fn source(&mut self, config: &SectionConfig) -> Result<Source, String> {
-        let path = config.path.clone().ok_or("path is missing; name the backend's data.db")?;
-        let place = path.display().to_string();
-        if let Some(same) = self.0.iter().find(|held| held.place == place) {
+        let place = config.place()?;
+        if let Some(same) = self.0.iter().find(|held| held.place.is_same(&place)) {
             return Ok(same.source.clone());
         }
-        let source = sqlite::source(path);
+        let source = config.database(place.clone())?;
         self.0.push(Database { place, source: source.clone() });
         Ok(source)
     }
 }
 
 impl SectionConfig {
+    fn place(&self) -> Result<Place, String> {
+        let password = secret::from_twins("password", self.password.as_ref(), self.password_file.as_deref())?;
+        Ok(Place { path: self.path.clone(), url: self.url.clone(), user: self.user.clone(), password })
+    }
+
+    fn database(&self, place: Place) -> Result<Source, String> {
+        let Place { path, url, user, password } = place;
+        let url = |example: &str| url.ok_or_else(|| format!("url is missing; name the database, as in {example}"));
+        match self.source {
+            Some(SourceKind::Postgres) => {
+                let url = url("postgres://bridge@db.example/linkit")?;
+                postgres::source(PostgresConfig { url, user, password })
+            }
+            Some(SourceKind::Mysql) => {
+                let url = url("mysql://bridge@db.example/linkit")?;
+                mysql::source(&MysqlConfig { url, user, password })
+            }
+            _ => Ok(sqlite::source(path.ok_or("path is missing; name the backend's data.db")?)),
+        }
+    }
+
     /// The collector that counts in the section's database.
     pub(super) fn counts(
         &self,

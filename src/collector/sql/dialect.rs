@@ -62,6 +62,8 @@ pub struct Signs {
     /// Rows ever inserted and ever deleted, of this table or of more than it: between two looks the rows have changed
     /// by no more than these have.
     pub flows: Option<[u64; 2]>,
+    /// Changes when rows may have come or gone that the flows do not tell of, as by `TRUNCATE`.
+    pub generation: Option<String>,
 }
 
 /// How a pipeline's table stores the time of completion.

@@ -56,6 +56,7 @@ struct Running {
     rows: i128,
     level: i64,
     flows: Option<[u64; 2]>,
+    generation: Option<String>,
     /// When it was last equal to a count or to the statistics, or found to be near them.
     checked: Moment,
 }
@@ -153,7 +154,11 @@ impl Sizer {
             self.running = None;
             return Err(self.over_budget());
         };
-        let is_due = self.running.as_ref().is_none_or(|running| now.since(running.checked) >= CHECK_AFTER);
+        let is_due = self.running.as_ref().is_none_or(|running| {
+            // Rows that went all at once, as by `TRUNCATE`, are in no flow.
+            let has_collapsed = signs.rows.is_some_and(|rows| running.rows > 2 * i128::from(rows));
+            has_collapsed || now.since(running.checked) >= CHECK_AFTER
+        });
         let told = if is_due { self.told(&signs, link).await? } else { None };
         let moved = self.running.as_ref().and_then(|running| running.moved(&signs));
         let rows = match (moved, told) {
@@ -185,11 +190,15 @@ impl Sizer {
 
 impl Running {
     fn new(rows: i128, signs: &Signs, checked: Moment) -> Option<Self> {
-        Some(Self { rows, level: signs.level?, flows: signs.flows, checked })
+        let Signs { flows, generation, .. } = signs.clone();
+        Some(Self { rows, level: signs.level?, flows, generation, checked })
     }
 
     /// The rows after what has happened since; `None` if the statistics no longer tell.
     fn moved(&self, signs: &Signs) -> Option<i128> {
+        if self.generation != signs.generation {
+            return None;
+        }
         let step = i128::from(signs.level?) - i128::from(self.level);
         let step = match (self.flows, signs.flows) {
             (Some([inserted, deleted]), Some([now_inserted, now_deleted])) => {

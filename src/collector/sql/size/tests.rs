@@ -34,7 +34,8 @@ impl Link for Table {
         let signs = |signs: &Signs| {
             let [came, went] = signs.flows.unwrap_or_default();
             let rows = signs.rows.map(|rows| rows.to_string());
-            vec![rows, signs.level.map(|level| level.to_string()), Some(came.to_string()), Some(went.to_string())]
+            let level = signs.level.map(|level| level.to_string());
+            vec![rows, level, Some(came.to_string()), Some(went.to_string()), signs.generation.clone()]
         };
         match sql {
             _ if self.is_missing => Err(CollectError::new(ErrorClass::NotFound, "no such table")),
@@ -81,7 +82,13 @@ impl Dialect for Words {
         let number = |at: usize| row[at].as_ref().and_then(|cell| cell.parse().ok());
         let flows = Some([number(2)?, number(3)?]).filter(|flows| *flows != [0, 0]);
         let level = row[1].as_ref().and_then(|cell| cell.parse().ok());
-        Some(Signs { rows: number(0), sample: Some(format!("sample {table}")), level, flows })
+        Some(Signs {
+            rows: number(0),
+            sample: Some(format!("sample {table}")),
+            level,
+            flows,
+            generation: row[4].clone(),
+        })
     }
     fn explain(&self, sql: &str) -> String {
         sql.to_owned()
@@ -95,7 +102,7 @@ impl Dialect for Words {
 }
 
 fn signs(rows: u64, level: i64, flows: [u64; 2]) -> Option<Signs> {
-    Some(Signs { rows: Some(rows), sample: None, level: Some(level), flows: Some(flows) })
+    Some(Signs { rows: Some(rows), level: Some(level), flows: Some(flows), ..Signs::default() })
 }
 
 /// A sizer and the time it is asked at.
@@ -180,15 +187,25 @@ async fn counters_that_began_anew_tell_nothing() {
     let mut table = Table { signs: signs(1_000_000, 1_000_000, [500, 100]), ..Table::default() };
     let mut asked = Asked::new();
     asked.estimate(0, &mut table).await;
-    table.signs = Some(Signs { rows: None, sample: None, level: Some(0), flows: Some([3, 0]) });
+    table.signs = Some(Signs { level: Some(0), flows: Some([3, 0]), ..Signs::default() });
     assert_eq!(asked.estimate(15, &mut table).await, 1_000_000);
-    table.signs = Some(Signs { rows: None, sample: None, level: Some(5), flows: Some([8, 0]) });
+    table.signs = Some(Signs { level: Some(5), flows: Some([8, 0]), ..Signs::default() });
     assert_eq!(asked.estimate(15, &mut table).await, 1_000_005);
 }
 
 #[tokio::test]
+async fn rows_that_went_without_a_trace_are_not_counted_upon() {
+    let mut table = Table { signs: signs(1_000_000, 1_000_000, [500, 100]), ..Table::default() };
+    let mut asked = Asked::new();
+    asked.estimate(0, &mut table).await;
+    let emptied = Signs { generation: Some("another file".to_owned()), ..signs(900_000, 900_000, [500, 100]).unwrap() };
+    table.signs = Some(emptied);
+    assert_eq!(asked.estimate(15, &mut table).await, 900_000);
+}
+
+#[tokio::test]
 async fn a_sample_stands_in_for_statistics_that_cannot_be_believed() {
-    let signs = Signs { rows: None, sample: Some(String::new()), level: None, flows: Some([1, 0]) };
+    let signs = Signs { flows: Some([1, 0]), ..Signs::default() };
     let mut table = Table { signs: Some(signs), sampled: 2_402_100, ..Table::default() };
     assert_eq!(Asked::new().estimate(0, &mut table).await, 2_402_100);
 }
@@ -200,6 +217,18 @@ async fn a_table_that_became_small_is_counted_at_once() {
     asked.estimate(0, &mut table).await;
     (table.rows, table.signs) = (Some(12), signs(0, 0, [9, 9]));
     assert_eq!(asked.after(15, &mut table).await.unwrap(), Size { rows: 12, is_exact: true });
+}
+
+#[tokio::test]
+async fn a_table_that_lost_most_of_its_rows_at_once_is_believed_and_not_counted_each_time() {
+    let mut table = Table { signs: signs(3_000_000, 3_000_000, [9, 9]), ..Table::default() };
+    let mut asked = Asked::new();
+    asked.estimate(0, &mut table).await;
+    table.signs = signs(1_200_000, 1_200_000, [9, 9]);
+    for _ in 0..3 {
+        assert_eq!(asked.estimate(15, &mut table).await, 1_200_000);
+    }
+    assert_eq!(table.counts, 2);
 }
 
 #[tokio::test]

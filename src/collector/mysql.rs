@@ -1,0 +1,61 @@
+//! MySQL and MariaDB: the one connection to a server and its way to write SQL, for the collectors of [`super::sql`].
+//!
+//! What is counted, how often, and what a count means is not known here.
+//!
+//! # A guest in somebody else's server
+//! - **One session**, autocommit, `READ ONLY`, `READ COMMITTED`: nothing is locked, and no snapshot outlives a statement.
+//! - **The server ends what takes too long**, by `max_statement_time` (MariaDB) or `max_execution_time` (MySQL), so a
+//!   statement is not left running behind a client that has gone. MySQL limits `SELECT` alone, and ends a `SLEEP` by
+//!   letting it return 1. The bridge waits a little longer than the server's limit, then gives up the connection.
+//! - **A locked table is left alone** when the limit is over, or after a second, `lock_wait_timeout`'s least. A count that
+//!   was ended is then explained, which needs the same locks: so a lock is told apart from a count that is merely slow.
+//! - **One way to write SQL, whatever the server's default**: `sql_mode` is `NO_BACKSLASH_ESCAPES` alone, so doubling a
+//!   quote quotes it, `"` is a text, `||` is an or, and `LIKE` has no escape unless one is named. Times are UTC.
+//!
+//! # What says that nothing has changed
+//! The position of InnoDB's redo log. A commit is itself written there, also of rows that were written long before,
+//! and whatever `innodb_flush_log_at_trx_commit` says, for it is the position in memory. Checkpoints, purge and
+//! statistics move it as well: a count too many, never one too few. It stands still some seconds after the last change.
+//! Other engines do not move it, so beside a table of theirs nothing is said; nor on MySQL before 8.0.30, which does
+//! not show it, while redo logging is off, and on Amazon Aurora, whose log is elsewhere.
+//!
+//! MySQL is written for by its documentation; what runs in the tests is MariaDB.
+
+mod cell;
+mod dialect;
+mod error;
+mod link;
+mod session;
+mod target;
+
+pub use dialect::MysqlDialect;
+pub use link::MysqlLink;
+pub use target::MysqlConfig;
+
+use super::sql::Source;
+use crate::collector::ErrorClass;
+
+/// What can go wrong with a server.
+const ERROR_CLASSES: &[ErrorClass] = &[
+    ErrorClass::Budget,
+    ErrorClass::Damaged,
+    ErrorClass::Locked,
+    ErrorClass::Missing,
+    ErrorClass::NotFound,
+    ErrorClass::Other,
+    ErrorClass::Panic,
+    ErrorClass::Range,
+    ErrorClass::Stopped,
+    ErrorClass::Timeout,
+    ErrorClass::Type,
+    ErrorClass::Unauthorized,
+    ErrorClass::Unreachable,
+];
+
+/// The database of `config`, connected to when it is first read.
+///
+/// # Errors
+/// A text for the operator, when the url is not one or holds a password.
+pub fn source(config: &MysqlConfig) -> Result<Source, String> {
+    Ok(Source::new(&MysqlDialect, MysqlLink::new(config)?))
+}
