@@ -24,6 +24,10 @@ check:
 bench:
     bench/run
 
+# What a bridge costs the PocketBase it reads.
+bench-guest:
+    bench/guest
+
 # The stack: bridge, Prometheus, Grafana.
 up:
     docker compose up --build

@@ -77,6 +77,8 @@ pub struct Plan {
     pub timeout: Duration,
     /// Longest wait after repeated errors.
     pub max_backoff: Duration,
+    /// Whether the source has work of its own at 00:00 UTC and is left alone around it.
+    pub avoids_midnight: bool,
 }
 
 /// What one attempt brought: units that were read, and the errors of those that were not.

@@ -12,14 +12,18 @@ use std::time::Duration;
 use futures_util::FutureExt;
 
 use crate::catalog::Section;
-use crate::clock::{Clock, Moment};
+use crate::clock::{Clock, Moment, Wall};
 use crate::collector::{CollectError, ErrorClass, Outcome, Plan};
 use crate::registry::{AttemptReport, Registry};
 
-/// Staging is read this long after 00:00 UTC, so that the new day's figure is there within two seconds.
+/// Staging is read this long after 00:00 UTC, so that the new day's figure is there within two seconds; a source that
+/// is left alone around midnight is not read before.
 ///
 /// More than a second, so that a source that tells whole seconds does not answer with midnight itself.
 const AFTER_MIDNIGHT: Duration = Duration::from_millis(1100);
+
+/// A source that is left alone around midnight is from this long before it.
+const BEFORE_MIDNIGHT: Duration = Duration::from_millis(500);
 
 /// Runs a collector until the future is dropped.
 pub fn run(plan: Plan, registry: Arc<Registry>, clock: Arc<dyn Clock>) -> impl Future<Output = ()> + Send {
@@ -44,32 +48,45 @@ struct Job {
 impl Job {
     async fn run(mut self) {
         loop {
+            // Asked again after each wait, for the date may be moved.
+            while let Some(quiet) = self.quiet() {
+                tokio::time::sleep(quiet).await;
+            }
             let started = self.clock.now();
-            let outcome = self.attempt().await;
+            let Some(outcome) = self.attempt(started).await else { continue };
             self.settle(outcome, started);
             let now = self.clock.now();
             tokio::time::sleep(self.wait(started, now)).await;
         }
     }
 
-    /// One attempt with its deadline; a panic is an error like others.
-    async fn attempt(&mut self) -> Outcome {
+    /// How long the source is still to be left alone.
+    fn quiet(&self) -> Option<Duration> {
+        let quiet = quiet_for(self.clock.now().wall);
+        (self.plan.avoids_midnight && !quiet.is_zero()).then_some(quiet)
+    }
+
+    /// One attempt with its deadline; a panic is an error like others. `None` if midnight came too near: what was cut
+    /// off then says nothing about the source.
+    async fn attempt(&mut self, started: Moment) -> Option<Outcome> {
         let timeout = self.plan.timeout;
+        let left = if self.plan.avoids_midnight { until_quiet(started.wall) } else { Duration::MAX };
         // The collector may be left half-changed by a panic; the worst of it is another error, which is counted.
         let collector = &mut self.plan.collector;
         let attempt = AssertUnwindSafe(async { collector.collect(&self.clock).await }).catch_unwind();
-        let error = match tokio::time::timeout(timeout, attempt).await {
-            Ok(Ok(outcome)) => return outcome,
+        let error = match tokio::time::timeout(timeout.min(left), attempt).await {
+            Ok(Ok(outcome)) => return Some(outcome),
             Ok(Err(panic)) => CollectError::new(
                 ErrorClass::Panic,
                 format!("the collector panicked ({}); this is a defect, please report it", panic_text(&*panic)),
             ),
+            Err(_) if left < timeout => return None,
             Err(_) => CollectError::new(
                 ErrorClass::Timeout,
                 format!("no answer from the source within {timeout:?}; raise timeout or relieve the source"),
             ),
         };
-        Outcome::failed(&self.sections, &error)
+        Some(Outcome::failed(&self.sections, &error))
     }
 
     fn settle(&mut self, outcome: Outcome, started: Moment) {
@@ -126,6 +143,18 @@ impl Job {
     }
 }
 
+/// How long the quiet time around midnight still goes on; zero outside of it.
+fn quiet_for(wall: Wall) -> Duration {
+    let today = wall.day();
+    let end = if until_quiet(wall).is_zero() { today.next().start() } else { today.start() };
+    end.plus(AFTER_MIDNIGHT).since(wall)
+}
+
+/// How long it is until the quiet time before the next midnight begins.
+fn until_quiet(wall: Wall) -> Duration {
+    wall.day().next().start().since(wall).saturating_sub(BEFORE_MIDNIGHT)
+}
+
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
@@ -137,7 +166,7 @@ mod tests {
 
     use super::*;
     use crate::catalog::FigureId;
-    use crate::clock::{TokioClock, Wall};
+    use crate::clock::TokioClock;
     use crate::collector::{Attempt, Collector};
     use crate::reading::{Ages, Reading, Readings};
     use crate::registry::{Number, PointValue};
@@ -208,12 +237,14 @@ mod tests {
         let clock: Arc<dyn Clock> = Arc::new(TokioClock::starting_at(wall));
         let registry = Arc::new(Registry::new(Arc::clone(&clock), Ages::default(), &[]));
         let attempts = Arc::default();
+        let avoids_midnight = section == Section::Store;
         let collector = Scripted { sections: vec![section], attempts: Arc::clone(&attempts), script };
         let plan = Plan {
             collector: Box::new(collector),
             interval: Duration::from_secs(10),
             timeout: Duration::from_secs(5),
             max_backoff: Duration::from_secs(60),
+            avoids_midnight,
         };
         let task = tokio::spawn(run(plan, Arc::clone(&registry), clock));
         tokio::time::sleep(time).await;
@@ -228,6 +259,7 @@ mod tests {
     }
 
     const MORNING: Wall = Wall::from_secs(1_705_314_600);
+    const MIDNIGHT: Wall = MORNING.day().next().start();
 
     #[tokio::test(start_paused = true)]
     async fn a_good_source_is_read_at_its_interval() {
@@ -278,10 +310,44 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn staging_is_read_within_two_seconds_of_midnight() {
-        let late = Wall(MORNING.day().next().start().0 - 3_000_000_000);
+        let late = Wall(MIDNIGHT.0 - 3_000_000_000);
         let bench = bench(Section::Staging, late, Duration::from_secs(6), Box::new(|_| Step::Bring(1))).await;
         let attempts = bench.attempts.lock().unwrap();
-        let second = attempts[1].wall.since(MORNING.day().next().start());
-        assert!(attempts[1].wall.day() == MORNING.day().next() && second <= Duration::from_secs(2), "{second:?}");
+        let second = attempts[1].wall.since(MIDNIGHT);
+        assert!(attempts[1].wall.day() == MIDNIGHT.day() && second <= Duration::from_secs(2), "{second:?}");
+    }
+
+    /// The time from `before` midnight to the first attempt of a collector of `section`, and to the next.
+    async fn first_two(section: Section, before: u64) -> [u64; 2] {
+        let start = Wall(MIDNIGHT.0 - before * 1_000_000);
+        let bench = bench(section, start, Duration::from_secs(25), Box::new(|_| Step::Bring(1))).await;
+        let attempts = bench.attempts.lock().unwrap();
+        [0, 1].map(|n| u64::try_from(attempts[n].wall.since(start).as_millis()).unwrap())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_source_that_avoids_midnight_is_not_read_around_it() {
+        for (before, expected) in [
+            (8_899, [0, 10_000]),
+            (8_901, [0, 10_001]),
+            (10_000, [0, 11_100]),
+            (10_500, [0, 11_600]),
+            (10_501, [0, 10_000]),
+            (500, [1_600, 11_600]),
+            (0, [1_100, 11_100]),
+        ] {
+            assert_eq!(first_two(Section::Store, before).await, expected, "from {before} ms before midnight");
+            assert_eq!(first_two(Section::Runtime, before).await, [0, 10_000], "others keep their beat");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_read_that_midnight_finds_at_work_is_cut_off_and_is_no_error() {
+        let start = Wall(MIDNIGHT.0 - 4_000_000_000);
+        let script: Script = Box::new(|n| if n == 1 { Step::Hang } else { Step::Bring(1) });
+        let bench = bench(Section::Store, start, Duration::from_secs(8), script).await;
+        assert_eq!(bench.gaps_s(), [5.1]);
+        let snapshot = bench.registry.current();
+        assert_eq!((snapshot.collectors[0].up, &snapshot.collectors[0].last_error), (Some(true), &None));
     }
 }

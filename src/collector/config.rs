@@ -324,6 +324,8 @@ impl SectionConfig {
             interval,
             timeout: self.timeout.unwrap_or(TIMEOUT),
             max_backoff: self.max_backoff.unwrap_or(MAX_BACKOFF),
+            // PocketBase checkpoints its database then, and a reader would hold that up.
+            avoids_midnight: self.source == Some(SourceKind::Sqlite),
         }
     }
 }

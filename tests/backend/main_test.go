@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -83,6 +84,28 @@ func TestWorkMovesItemsUntilStalled(t *testing.T) {
 
 	b.post("/faults/leak?rate=1000")
 	b.until(`"goroutines":\d{3}`)
+}
+
+func TestMeasureTimesAWriter(t *testing.T) {
+	b := start(t, t.TempDir(), "--measure", "--refresh", "0")
+
+	status, body := b.do(http.MethodPost, "/measure?rate=200&for=500ms&checkpoint=100ms", key)
+	var m measured
+	if err := json.Unmarshal([]byte(body), &m); status != http.StatusOK || err != nil {
+		t.Fatalf("%d %s: %v", status, body, err)
+	}
+	ordered := 0 < m.P50 && m.P50 <= m.P99 && m.P99 <= m.Max
+	if m.Transactions != 100 || !ordered || m.WALPeak == 0 || m.Checkpoints == 0 || m.CheckpointsBusy > 0 || m.CheckpointMax == 0 {
+		t.Errorf("%+v", m)
+	}
+	if _, body := b.get("/api/v1/telemetry", key); !strings.Contains(body, `"orders":100,`) {
+		t.Errorf("not written: %s", body)
+	}
+	for _, wrong := range []string{"", "?rate=0&for=1s&checkpoint=0s", "?rate=1&for=0s&checkpoint=0s", "?rate=1&for=1s&checkpoint=often"} {
+		if status, _ := b.do(http.MethodPost, "/measure"+wrong, key); status != http.StatusBadRequest {
+			t.Errorf("%q: %d", wrong, status)
+		}
+	}
 }
 
 func TestBusyPortFails(t *testing.T) {

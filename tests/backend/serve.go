@@ -20,6 +20,7 @@ type options struct {
 	work        bool
 	workRate    float64
 	faults      bool
+	measure     bool
 }
 
 // newServeCommand is PocketBase's own `serve` with some more flags.
@@ -34,6 +35,7 @@ func newServeCommand(app core.App) *cobra.Command {
 	flags.BoolVar(&o.work, "work", false, "keep orders coming and items moving through staging")
 	flags.Float64Var(&o.workRate, "work-rate", 20, "orders a second in work mode")
 	flags.BoolVar(&o.faults, "faults", false, "serve POST /faults/leak and /faults/stall")
+	flags.BoolVar(&o.measure, "measure", false, "serve POST /measure: a round of writing, timed")
 
 	app.OnServe().BindFunc(func(e *core.ServeEvent) error { return o.serve(e) })
 	return serve
@@ -59,6 +61,9 @@ func (o *options) serve(e *core.ServeEvent) (err error) {
 	addRoutes(e.Router, e.App, o)
 	if o.faults {
 		faults.addRoutes(e.Router, o.apiKey)
+	}
+	if o.measure {
+		addMeasureRoute(e.Router, e.App, o.apiKey)
 	}
 	if err := e.Next(); err != nil {
 		return err

@@ -23,6 +23,7 @@ mod demo;
 mod docs;
 mod faces;
 mod go;
+mod guest;
 mod house;
 mod isolation;
 mod mysql;

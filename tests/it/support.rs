@@ -11,6 +11,7 @@ pub mod page;
 pub mod peers;
 pub mod postgres;
 pub mod process;
+pub mod program;
 pub mod prometheus;
 
 use std::future::Future;

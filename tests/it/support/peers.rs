@@ -34,9 +34,22 @@ pub fn data(name: &str) -> Option<PathBuf> {
     None
 }
 
+/// Whether programs can be run as other users than this one, which only root can; says that the test is skipped if not.
+pub fn may_be_others() -> bool {
+    let is_root = rustix::process::geteuid().is_root();
+    if !is_root {
+        assert!(!required(), "not root, who alone can run programs as other users; run the tests as root");
+        skipped("not root, who alone can run programs as other users");
+    }
+    is_root
+}
+
+fn required() -> bool {
+    std::env::var("LINKIT_BRIDGE_TEST_PEERS").is_ok_and(|value| value == "require")
+}
+
 fn absent(name: &str) -> Option<PathBuf> {
-    let required = std::env::var("LINKIT_BRIDGE_TEST_PEERS").is_ok_and(|value| value == "require");
-    assert!(!required, "the peer {name} is missing; run tests/peers/install");
+    assert!(!required(), "the peer {name} is missing; run tests/peers/install");
     skipped(&format!("the peer {name} is absent; tests/peers/install installs it"));
     None
 }
