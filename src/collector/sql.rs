@@ -18,7 +18,7 @@ mod today;
 use std::time::Duration;
 
 pub use custom::{Custom, Query};
-pub use dialect::{Dialect, Moments, Signs, StagingTable};
+pub use dialect::{Dialect, Moments, Signs, StagingTable, Step};
 pub use link::{Cell, Link, Row, Source, Version};
 pub use staging::Staging;
 pub use store::Store;

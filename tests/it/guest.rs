@@ -329,7 +329,7 @@ impl Collector for Noted {
     }
 
     fn collect<'a>(&'a mut self, clock: &'a Arc<dyn Clock>) -> Attempt<'a> {
-        self.attempts.lock().unwrap().push((self.inner.sections()[0], clock.now()));
+        self.attempts.lock().unwrap().push((self.inner.sections()[0].clone(), clock.now()));
         self.inner.collect(clock)
     }
 }
@@ -345,7 +345,8 @@ async fn midnight_belongs_to_the_backend_and_the_new_day_is_read_within_two_seco
     let config = Config::parse("bridge.yml", &on(&backend.database()), &|_| None).unwrap();
     let sections = [None, config.store.as_ref(), config.staging.as_ref()];
     let attempts = Arc::<Mutex<Vec<_>>>::default();
-    for mut plan in build(sections, config.megabyte(), &HttpClient::new(), &Completed::default()).unwrap() {
+    let built = build(sections, &BTreeMap::new(), config.megabyte(), &HttpClient::new(), &Completed::default());
+    for mut plan in built.unwrap().plans {
         plan.collector = Box::new(Noted { inner: plan.collector, attempts: Arc::clone(&attempts) });
         tokio::spawn(scheduler::run(plan, Arc::clone(&registry), Arc::clone(&clock)));
     }

@@ -37,6 +37,11 @@ pub trait Dialect: Send + Sync {
     /// The statement that explains how `sql` is run, one step a row.
     fn explain(&self, sql: &str) -> String;
 
+    /// The explanation's rows as steps.
+    fn plan(&self, rows: &[Row]) -> Vec<Step> {
+        rows.iter().map(|row| Step { text: self.step(row), is_full_scan: self.is_full_scan(row) }).collect()
+    }
+
     /// A row of that explanation as a line for people.
     fn step(&self, row: &Row) -> String {
         row.iter().flatten().map(String::as_str).collect::<Vec<_>>().join(" ")
@@ -47,6 +52,15 @@ pub trait Dialect: Send + Sync {
 
     /// The statements that create the indexes by which the pipeline's counts are cheap.
     fn advised_indexes(&self, table: &StagingTable) -> Vec<String>;
+}
+
+/// A step of how a statement is run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// What is done, as the database says it.
+    pub text: String,
+    /// Whether a whole table is read.
+    pub is_full_scan: bool,
 }
 
 /// What the database's own statistics tell of a table's size.

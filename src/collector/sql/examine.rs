@@ -33,7 +33,8 @@ pub(super) async fn examine(suspect: Suspect<'_>, source: &Source, link: &mut dy
     }
     let dialect = source.dialect();
     let rows = link.rows(&thing, &dialect.explain(&sql), BUDGET).await.unwrap_or_default();
-    let scans = rows.iter().any(|row| dialect.is_full_scan(row));
+    let plan = dialect.plan(&rows);
+    let scans = plan.iter().any(|step| step.is_full_scan);
     if !is_slow && !scans {
         return None;
     }
@@ -54,5 +55,5 @@ pub(super) async fn examine(suspect: Suspect<'_>, source: &Source, link: &mut dy
     } else if remedies.is_empty() {
         remedies.push("read it less often, or give it an index that fits the plan".to_owned());
     }
-    Some(Finding { thing, matter, plan: rows.iter().map(|row| dialect.step(row)).collect(), remedies })
+    Some(Finding { thing, matter, plan: plan.into_iter().map(|step| step.text).collect(), remedies })
 }

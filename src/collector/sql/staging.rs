@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::examine::{Suspect, examine};
 use super::statement::{Statements, time_of};
 use super::today::{Today, hours};
-use super::{Link, Moments, RECOUNT_AFTER, Row, Source, StagingTable, Version, cell};
+use super::{Moments, RECOUNT_AFTER, Row, Source, StagingTable, Version, cell};
 use crate::catalog::{FigureId, Section};
 use crate::clock::{Clock, Day, Moment, Wall};
 use crate::collector::completed::Completed;
@@ -68,18 +68,16 @@ impl Staging {
 
     async fn read(&mut self, clock: &dyn Clock) -> Result<Readings, CollectError> {
         let now = clock.now();
-        let mut link = self.source.link().await;
-        let version = link.version().await?;
+        let version = self.source.link().await.version().await?;
         if let Some(counted) = self.counted.as_ref().filter(|counted| counted.holds(&version, now)) {
             let (items, cost) = (counted.items, counted.cost);
             return Ok(readings(&mut self.completed, now, items, 0, cost));
         }
         let day = now.wall.day();
-        let mut asker = Asker { link: &mut *link, source: &self.source };
-        let items = self.counter.items(&mut asker, now).await?;
+        let items = self.counter.items(&self.source, now).await?;
         let last = self.completed.last().filter(|(last, _)| *last < day);
         let before = match last {
-            Some((last, known)) => self.counter.completed_in(&mut asker, last, day).await?.saturating_sub(known),
+            Some((last, known)) => self.counter.completed_in(&self.source, last, day).await?.saturating_sub(known),
             None => 0,
         };
         let cost = clock.now().since(now);
@@ -106,45 +104,39 @@ fn readings(completed: &mut Completed, now: Moment, items: Items, before: u64, c
     Readings { cost, ..Readings::new(Section::Staging, now, values) }
 }
 
-/// The connection for the statements of one attempt.
-struct Asker<'a> {
-    link: &'a mut dyn Link,
-    source: &'a Source,
-}
-
 impl Counter {
-    fn statements(&self, asker: &Asker<'_>) -> Statements<'_> {
-        Statements { dialect: asker.source.dialect(), table: &self.table }
+    fn statements(&self, source: &Source) -> Statements<'_> {
+        Statements { dialect: source.dialect(), table: &self.table }
     }
 
-    async fn items(&mut self, asker: &mut Asker<'_>, now: Moment) -> Result<Items, CollectError> {
+    async fn items(&mut self, source: &Source, now: Moment) -> Result<Items, CollectError> {
         let mut today = match self.today.take_if(|today| today.holds(now)) {
             Some(today) => today,
             None => {
-                self.probe(asker).await?;
+                self.probe(source).await?;
                 Today::new(now)
             }
         };
-        let mut polled = self.poll(asker, &mut today, now).await;
+        let mut polled = self.poll(source, &mut today, now).await;
         if let Err(error) = &polled
             && error.class == ErrorClass::Budget
             && today.is_unsettled()
         {
             // All of the day at once is too much: hour by hour, then.
             let hours = today.hours(now);
-            if let Ok(settled) = self.completed_between(asker, &hours).await {
+            if let Ok(settled) = self.completed_between(source, &hours).await {
                 today.settle(&hours, settled);
-                polled = self.poll(asker, &mut today, now).await;
+                polled = self.poll(source, &mut today, now).await;
             }
         }
         self.today = Some(today);
         polled
     }
 
-    async fn poll(&self, asker: &mut Asker<'_>, today: &mut Today, now: Moment) -> Result<Items, CollectError> {
+    async fn poll(&self, source: &Source, today: &mut Today, now: Moment) -> Result<Items, CollectError> {
         let window = today.window(now);
-        let sql = self.statements(asker).poll(window);
-        let rows = self.rows(asker, &sql).await?;
+        let sql = self.statements(source).poll(window);
+        let rows = self.rows(source, &sql).await?;
         let [pending, processing, items, settled, newest] = self.cells(rows)?;
         let number = |cell: &Option<String>| self.number(cell.as_deref());
         let [pending, processing, items, settled] =
@@ -156,14 +148,14 @@ impl Counter {
 
     /// The items completed on the days from `first` up to, and not including, `end`: day by day, for it may be long
     /// since the bridge last ran.
-    async fn completed_in(&self, asker: &mut Asker<'_>, first: Day, end: Day) -> Result<u64, CollectError> {
+    async fn completed_in(&self, source: &Source, first: Day, end: Day) -> Result<u64, CollectError> {
         let days = std::iter::successors(Some(first), |day| Some(day.next())).take_while(|day| *day < end);
         let mut items = 0_u64;
         for day in days {
             let bounds = [day.start(), day.next().start()];
-            items += match self.completed_between(asker, &[bounds]).await {
+            items += match self.completed_between(source, &[bounds]).await {
                 Err(error) if error.class == ErrorClass::Budget => {
-                    self.completed_between(asker, &hours(bounds[0], bounds[1])).await.map_err(|_| error)?
+                    self.completed_between(source, &hours(bounds[0], bounds[1])).await.map_err(|_| error)?
                 }
                 counted => counted?,
             };
@@ -171,23 +163,23 @@ impl Counter {
         Ok(items)
     }
 
-    async fn completed_between(&self, asker: &mut Asker<'_>, parts: &[[Wall; 2]]) -> Result<u64, CollectError> {
+    async fn completed_between(&self, source: &Source, parts: &[[Wall; 2]]) -> Result<u64, CollectError> {
         let mut items = 0_u64;
         for [from, end] in parts {
-            let sql = self.statements(asker).between(*from, *end);
-            items += self.number(cell(&self.rows(asker, &sql).await?))?;
+            let sql = self.statements(source).between(*from, *end);
+            items += self.number(cell(&self.rows(source, &sql).await?))?;
         }
         Ok(items)
     }
 
     /// Looks at one time of completion: databases compare numbers with texts without a word, and nothing would ever
     /// have been completed, or all of it today.
-    async fn probe(&mut self, asker: &mut Asker<'_>) -> Result<(), CollectError> {
+    async fn probe(&mut self, source: &Source) -> Result<(), CollectError> {
         if self.is_probed {
             return Ok(());
         }
-        let sql = self.statements(asker).probe();
-        let rows = match self.rows(asker, &sql).await {
+        let sql = self.statements(source).probe();
+        let rows = match self.rows(source, &sql).await {
             // Without an index this is as dear as the counts, which will say so.
             Err(error) if error.class == ErrorClass::Budget => return Ok(()),
             rows => rows?,
@@ -207,10 +199,10 @@ impl Counter {
         Ok(())
     }
 
-    async fn rows(&self, asker: &mut Asker<'_>, sql: &str) -> Result<Vec<Row>, CollectError> {
-        asker.link.rows(&self.thing(), sql, self.budget).await.map_err(|mut error| {
+    async fn rows(&self, source: &Source, sql: &str) -> Result<Vec<Row>, CollectError> {
+        source.link().await.rows(&self.thing(), sql, self.budget).await.map_err(|mut error| {
             if error.class == ErrorClass::Budget {
-                let indexes = asker.source.dialect().advised_indexes(&self.table).join("; ");
+                let indexes = source.dialect().advised_indexes(&self.table).join("; ");
                 error.message = format!("{}, or create what makes it cheap: {indexes}", error.message);
             }
             error

@@ -1,13 +1,16 @@
 //! SQL as SQLite writes it. Pure.
 
 use crate::collector::ErrorClass;
-use crate::collector::sql::{Dialect, Row, Signs, StagingTable};
+use crate::collector::sql::{Dialect, Row, Signs, StagingTable, Step};
 
 /// SQLite's way to write SQL.
 pub(super) struct SqliteDialect;
 
 /// Rows looked for where a table's size is sampled.
 const PROBES: i64 = 2000;
+
+/// How SQLite says that it runs a query whose rows it then scans.
+const QUERIES: [&str; 2] = ["CO-ROUTINE ", "MATERIALIZE "];
 
 impl Dialect for SqliteDialect {
     fn source(&self) -> &'static str {
@@ -87,6 +90,18 @@ impl Dialect for SqliteDialect {
 
     fn explain(&self, sql: &str) -> String {
         format!("EXPLAIN QUERY PLAN {sql}")
+    }
+
+    /// What a query of the statement's own brings is scanned too, and is no table.
+    fn plan(&self, rows: &[Row]) -> Vec<Step> {
+        let texts: Vec<_> = rows.iter().map(|row| self.step(row)).collect();
+        let queries: Vec<_> =
+            texts.iter().filter_map(|text| QUERIES.iter().find_map(|made| text.strip_prefix(made))).collect();
+        let is_query = |text: &str| text.strip_prefix("SCAN ").is_some_and(|name| queries.contains(&name));
+        let steps = rows.iter().zip(&texts);
+        steps
+            .map(|(row, text)| Step { text: text.clone(), is_full_scan: self.is_full_scan(row) && !is_query(text) })
+            .collect()
     }
 
     fn step(&self, row: &Row) -> String {

@@ -86,7 +86,7 @@ pub async fn partitioned(server: &Server) {
     server.run("ALTER TABLE parts DETACH PARTITION parts_1").await;
     let after = signs(&mut link, "parts").await.unwrap();
     near(after.rows.unwrap(), 100_000, 2);
-    assert!(after.flows.unwrap()[1].abs_diff(before.flows.unwrap()[1]) > 1 << 35, "rows went by no delete");
+    assert_ne!(after.generation, before.generation, "rows went by no delete");
 }
 
 pub async fn inherited(server: &Server) {
@@ -112,7 +112,7 @@ pub async fn empty_and_truncated(server: &Server) {
     server.run("TRUNCATE empty").await;
     let truncated = signs(&mut link, "empty").await.unwrap();
     assert_eq!(truncated.rows, Some(0));
-    assert!(truncated.flows.unwrap()[1].abs_diff(filled.flows.unwrap()[1]) > 1 << 35, "rows went by no delete");
+    assert_ne!(truncated.generation, filled.generation, "rows went by no delete");
 }
 
 pub async fn no_tables(server: &Server) {

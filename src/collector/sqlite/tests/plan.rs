@@ -45,7 +45,15 @@ fn indexes_written_otherwise_serve_too() {
         let served = steps.iter().filter(|step| step.contains("COVERING INDEX o (status=?"));
         assert!(served.count() >= 2, "{open}: {steps:?}");
     }
-    let steps = plan(&[]);
-    let is_full_scan = |step: &String| SqliteDialect.is_full_scan(&vec![Some(step.clone())]);
-    assert!(steps.iter().all(is_full_scan), "{steps:?}");
+    let rows: Vec<_> = plan(&[]).into_iter().map(|step| vec![Some(step)]).collect();
+    let steps = SqliteDialect.plan(&rows);
+    assert!(steps.iter().all(|step| step.is_full_scan), "{steps:?}");
+}
+
+#[test]
+fn the_rows_of_a_query_are_no_table() {
+    let rows = ["CO-ROUTINE completed", "SEARCH staging USING INDEX i (a=?)", "SCAN completed", "SCAN staging"];
+    let rows: Vec<_> = rows.iter().map(|step| vec![Some((*step).to_owned())]).collect();
+    let scans: Vec<_> = SqliteDialect.plan(&rows).into_iter().map(|step| step.is_full_scan).collect();
+    assert_eq!(scans, [false, false, false, true]);
 }
