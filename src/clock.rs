@@ -68,6 +68,12 @@ impl Day {
         Wall(self.0 * DAY_NS)
     }
 
+    /// The day before.
+    #[must_use]
+    pub const fn previous(self) -> Self {
+        Self(self.0.saturating_sub(1))
+    }
+
     /// The day after.
     #[must_use]
     pub const fn next(self) -> Self {

@@ -72,18 +72,24 @@ impl Completed {
         !is_older
     }
 
-    /// Takes in `today`, the items completed since the midnight of `day`, and `before`, those completed between the
-    /// last reading and that midnight if the source can tell.
-    pub fn observe(&mut self, day: Day, today: u64, before: u64) -> Reading {
+    /// Whether items of `day` have been counted.
+    #[must_use]
+    pub fn knows(&self, day: Day) -> bool {
+        self.counter().state.counted.contains_key(&day)
+    }
+
+    /// Takes in `today`, the items completed since the midnight of `day`, and those completed on whole days `before`
+    /// it, if the source can tell: on each from the day of the last reading on, for what came between that reading and
+    /// midnight, and on days that were counted already, for what came late.
+    pub fn observe(&mut self, day: Day, today: u64, before: &[(Day, u64)]) -> Reading {
         let state = &mut self.counter().state;
         let is_next = state.start.is_some() && day > state.day;
-        // Rows deleted or moved back lower today's figure; the counter waits, it never falls.
-        let grown = today.saturating_sub(state.counted.get(&day).copied().unwrap_or(0));
-        state.total = state.total.saturating_add(if is_next { before } else { 0 }).saturating_add(grown);
-        state.counted.insert(day, today);
-        if state.counted.len() > DAYS_MAX {
-            state.counted.pop_first();
+        for (past, items) in before {
+            if is_next || state.counted.contains_key(past) {
+                state.count(*past, *items);
+            }
         }
+        state.count(day, today);
         state.day = day;
         // A clock that was ahead must not leave a start in the future.
         let start = state.start.map_or(day.start(), |start| start.min(day.start()));
@@ -96,31 +102,69 @@ impl Completed {
     }
 }
 
+impl CompletedState {
+    /// Counts what is new of a day. Rows deleted or moved back lower its figure; the counter waits, it never falls.
+    fn count(&mut self, day: Day, items: u64) {
+        let grown = items.saturating_sub(self.counted.get(&day).copied().unwrap_or(0));
+        self.total = self.total.saturating_add(grown);
+        self.counted.insert(day, items);
+        if self.counted.len() > DAYS_MAX {
+            self.counted.pop_first();
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn it_begins_at_todays_figure_with_that_midnight_as_its_start() {
-        let reading = Completed::default().observe(Day(10), 7, 0);
+        let reading = Completed::default().observe(Day(10), 7, &[]);
         assert_eq!((reading.value, reading.start), (Some(7), Some(Day(10).start())));
     }
 
     #[test]
     fn it_goes_on_across_midnight_and_never_falls() {
         let mut completed = Completed::default();
-        let totals = [(10, 7, 0), (10, 9, 0), (10, 4, 0), (10, 6, 0), (11, 1, 3), (11, 1, 0), (13, 2, 5)]
-            .map(|(day, today, before)| completed.observe(Day(day), today, before).value);
-        assert_eq!(totals, [7, 9, 9, 11, 15, 15, 22].map(Some));
+        let totals = [
+            completed.observe(Day(10), 7, &[]),
+            completed.observe(Day(10), 9, &[]),
+            completed.observe(Day(10), 4, &[]),
+            completed.observe(Day(10), 6, &[]),
+            completed.observe(Day(11), 1, &[(Day(10), 9)]),
+            completed.observe(Day(11), 1, &[]),
+            completed.observe(Day(13), 2, &[(Day(11), 2), (Day(12), 4)]),
+            completed.observe(Day(13), 2, &[(Day(12), 5)]),
+            completed.observe(Day(13), 2, &[(Day(9), 5)]),
+        ];
+        assert_eq!(totals.map(|reading| reading.value), [7, 9, 9, 11, 15, 15, 22, 23, 23].map(Some));
     }
 
     #[test]
     fn a_clock_moved_back_and_forth_counts_nothing_twice_and_stops_nothing() {
         let mut completed = Completed::default();
-        let totals = [(400, 5, 0), (10, 100, 0), (10, 103, 0), (9, 40, 0), (10, 104, 40)]
-            .map(|(day, today, before)| completed.observe(Day(day), today, before));
+        let totals = [
+            completed.observe(Day(400), 5, &[]),
+            completed.observe(Day(10), 100, &[]),
+            completed.observe(Day(10), 103, &[]),
+            completed.observe(Day(9), 40, &[]),
+            completed.observe(Day(10), 104, &[(Day(9), 80)]),
+        ];
         assert_eq!(totals.clone().map(|reading| reading.value), [5, 105, 108, 148, 189].map(Some));
         assert_eq!(totals[1].start, Some(Day(10).start()));
+    }
+
+    #[test]
+    fn what_was_counted_of_a_day_when_it_seemed_over_is_not_counted_again_when_the_clock_is_back_in_it() {
+        let mut completed = Completed::default();
+        let totals = [
+            completed.observe(Day(10), 5, &[]),
+            completed.observe(Day(12), 0, &[(Day(10), 7), (Day(11), 1)]),
+            completed.observe(Day(10), 8, &[]),
+            completed.observe(Day(11), 2, &[(Day(10), 8)]),
+        ];
+        assert_eq!(totals.map(|reading| reading.value), [5, 8, 9, 10].map(Some));
     }
 
     #[test]
@@ -130,15 +174,15 @@ mod tests {
         let mut before = Completed::default();
         assert_eq!(before.state(), None);
         assert!(before.advance_to(now));
-        before.observe(day, 9, 0);
+        before.observe(day, 9, &[]);
         let mut after = Completed::default();
         after.restore(before.state().unwrap(), now);
         assert_eq!(after.last(), Some((day, 9)));
         let older = now.minus(std::time::Duration::from_secs(2));
         assert!(!after.advance_to(older), "a document from before the restart");
-        let reading = after.observe(day, 12, 0);
+        let reading = after.observe(day, 12, &[]);
         assert_eq!((reading.value, reading.start), (Some(12), Some(day.start())));
-        let reading = after.observe(day.next(), 1, 4);
+        let reading = after.observe(day.next(), 1, &[(day, 16)]);
         assert_eq!((reading.value, reading.start), (Some(17), Some(day.start())));
     }
 }

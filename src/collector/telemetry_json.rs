@@ -192,9 +192,9 @@ impl TelemetryJson {
         let today = values.iter().find(|reading| reading.figure == FigureId::StagingCompletedToday)?.value?;
         if is_tomorrows || !self.completed.advance_to(taken) {
             let (day, today) = self.completed.last()?;
-            return Some(self.completed.observe(day, today, 0));
+            return Some(self.completed.observe(day, today, &[]));
         }
-        Some(self.completed.observe(taken.wall.day(), today, 0))
+        Some(self.completed.observe(taken.wall.day(), today, &[]))
     }
 
     fn named(&self, error: CollectError) -> CollectError {

@@ -35,7 +35,7 @@ fn saved() -> Saved {
     let now = now();
     let taken = now.minus(Duration::from_millis(90_001));
     let mut completed = Completed::default();
-    let counter = completed.observe(now.wall.day(), 17, 0);
+    let counter = completed.observe(now.wall.day(), 17, &[]);
     let staging = vec![
         Reading::of_series(FigureId::StagingItems, "state", "pending", 4),
         Reading::of(FigureId::StagingCompletedToday, 17),

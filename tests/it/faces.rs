@@ -21,7 +21,7 @@ use crate::support::page;
 const MEGABYTE: u64 = 1 << 20;
 
 /// A documented series: a figure, and the value of its one attribute if it has one.
-type Series = (FigureId, Option<&'static str>);
+pub type Series = (FigureId, Option<&'static str>);
 
 fn documented() -> Vec<Series> {
     Section::DOCUMENTED.iter().flat_map(json_fields).map(|(figure, field)| (figure.id, field.series)).collect()
@@ -57,7 +57,7 @@ pub fn on_the_page(snapshot: &Snapshot) -> BTreeMap<String, String> {
         .collect()
 }
 
-fn page_series((figure, series): Series) -> String {
+pub fn page_series((figure, series): Series) -> String {
     let figure = figure.figure();
     let name = figure.prometheus_name();
     series.map_or(name.clone(), |series| format!("{name}{{{}=\"{series}\"}}", figure.attributes[0]))
@@ -67,26 +67,31 @@ fn page_series((figure, series): Series) -> String {
 pub type Pushed = BTreeMap<(String, Vec<(String, String)>), Value>;
 
 pub async fn over_otlp(snapshot: &Snapshot) -> Pushed {
+    let text = |value| format!("{value:?}");
+    let series = |(name, point): (String, NumberDataPoint)| {
+        let attributes = point.attributes.into_iter().map(|pair| (pair.key, text(pair.value))).collect();
+        ((name, attributes), point.value.unwrap())
+    };
+    points_over_otlp(snapshot).await.into_iter().map(series).collect()
+}
+
+/// The points of the message a push would send, with the names of their metrics.
+pub async fn points_over_otlp(snapshot: &Snapshot) -> Vec<(String, NumberDataPoint)> {
     let config = OtlpConfig { endpoint: Endpoint::Base("http://receiver:4318".into()), ..OtlpConfig::default() };
-    let Some(request) = Otlp::new(&config).unwrap().render(snapshot).await.unwrap() else { return BTreeMap::new() };
+    let Some(request) = Otlp::new(&config).unwrap().render(snapshot).await.unwrap() else { return Vec::new() };
     let mut body = Vec::new();
     flate2::read::GzDecoder::new(&*request.body).read_to_end(&mut body).unwrap();
     let message = ExportMetricsServiceRequest::decode(&*body).unwrap();
     let metrics = message.resource_metrics.into_iter().flat_map(|resource| resource.scope_metrics);
-    let mut found = BTreeMap::new();
-    for metric in metrics.flat_map(|scope| scope.metrics) {
-        let points: Vec<NumberDataPoint> = match metric.data {
+    let points = metrics.flat_map(|scope| scope.metrics).flat_map(|metric| {
+        let points = match metric.data {
             Some(Data::Gauge(gauge)) => gauge.data_points,
             Some(Data::Sum(sum)) => sum.data_points,
-            _ => continue,
+            _ => Vec::new(),
         };
-        for point in points {
-            let text = |value| format!("{value:?}");
-            let attributes = point.attributes.into_iter().map(|pair| (pair.key, text(pair.value))).collect();
-            found.insert((metric.name.clone(), attributes), point.value.unwrap());
-        }
-    }
-    found
+        points.into_iter().map(move |point| (metric.name.clone(), point))
+    });
+    points.collect()
 }
 
 fn otlp_value(found: &Pushed, series: Series) -> Option<Value> {

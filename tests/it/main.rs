@@ -33,3 +33,4 @@ mod process;
 mod push;
 mod registry;
 mod state;
+mod truth;

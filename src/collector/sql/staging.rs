@@ -71,18 +71,28 @@ impl Staging {
         let version = self.source.link().await.version().await?;
         if let Some(counted) = self.counted.as_ref().filter(|counted| counted.holds(&version, now)) {
             let (items, cost) = (counted.items, counted.cost);
-            return Ok(readings(&mut self.completed, now, items, 0, cost));
+            return Ok(readings(&mut self.completed, now, items, &[], cost));
         }
         let day = now.wall.day();
+        let first = self.first_day(day, now);
         let items = self.counter.items(&self.source, now).await?;
-        let last = self.completed.last().filter(|(last, _)| *last < day);
-        let before = match last {
-            Some((last, known)) => self.counter.completed_in(&self.source, last, day).await?.saturating_sub(known),
-            None => 0,
-        };
+        let before = self.counter.completed_in(&self.source, first, day).await?;
         let cost = clock.now().since(now);
         self.counted = Some(Counted { items, version, at: now, cost });
-        Ok(readings(&mut self.completed, now, items, before, cost))
+        Ok(readings(&mut self.completed, now, items, &before, cost))
+    }
+}
+
+impl Staging {
+    /// The first of the days before `day` that are to be counted: that of the last reading; with a recount the day
+    /// before, whose last rows may have come late.
+    fn first_day(&self, day: Day, now: Moment) -> Day {
+        let is_recount = !self.counter.today.as_ref().is_some_and(|today| today.holds(now));
+        match self.completed.last() {
+            Some((last, _)) if last < day => last,
+            Some(_) if is_recount && self.completed.knows(day.previous()) => day.previous(),
+            _ => day,
+        }
     }
 }
 
@@ -92,8 +102,8 @@ impl Counted {
     }
 }
 
-/// `before`: the items completed between the last reading and the midnight before this one.
-fn readings(completed: &mut Completed, now: Moment, items: Items, before: u64, cost: Duration) -> Readings {
+/// `before`: the items completed on each day from the one of the last reading up to this one's midnight.
+fn readings(completed: &mut Completed, now: Moment, items: Items, before: &[(Day, u64)], cost: Duration) -> Readings {
     let in_state = |state, value| Reading::of_series(FigureId::StagingItems, "state", state, value);
     let values = vec![
         in_state("pending", items.pending),
@@ -148,17 +158,18 @@ impl Counter {
 
     /// The items completed on the days from `first` up to, and not including, `end`: day by day, for it may be long
     /// since the bridge last ran.
-    async fn completed_in(&self, source: &Source, first: Day, end: Day) -> Result<u64, CollectError> {
+    async fn completed_in(&self, source: &Source, first: Day, end: Day) -> Result<Vec<(Day, u64)>, CollectError> {
         let days = std::iter::successors(Some(first), |day| Some(day.next())).take_while(|day| *day < end);
-        let mut items = 0_u64;
+        let mut items = Vec::new();
         for day in days {
             let bounds = [day.start(), day.next().start()];
-            items += match self.completed_between(source, &[bounds]).await {
+            let of_day = match self.completed_between(source, &[bounds]).await {
                 Err(error) if error.class == ErrorClass::Budget => {
                     self.completed_between(source, &hours(bounds[0], bounds[1])).await.map_err(|_| error)?
                 }
                 counted => counted?,
             };
+            items.push((day, of_day));
         }
         Ok(items)
     }

@@ -166,6 +166,23 @@ async fn late_and_deleted_rows_are_right_after_the_recount() {
 }
 
 #[tokio::test]
+async fn a_row_of_yesterday_that_came_after_midnight_is_counted_with_the_recount() {
+    let directory = Directory::new();
+    let owner = directory.owner("");
+    complete(&owner, &["2024-01-15 10:00:00.000Z"]);
+    let mut polls = Polls::of(&directory, StagingTable::default());
+    assert_eq!(polls.figures().await, [0, 0, 1, 1]);
+    polls.manual.set_wall(Wall::from_secs(1_705_363_201));
+    assert_eq!(polls.figures().await, [0, 0, 0, 1]);
+    complete(&owner, &["2024-01-15 23:59:59.000Z", "2024-01-16 00:00:01.000Z"]);
+    assert_eq!(polls.figures().await, [0, 0, 1, 2]);
+    polls.manual.advance(Duration::from_secs(3600));
+    assert_eq!(polls.figures().await, [0, 0, 1, 3]);
+    polls.manual.advance(Duration::from_secs(3600));
+    assert_eq!(polls.figures().await, [0, 0, 1, 3]);
+}
+
+#[tokio::test]
 async fn times_with_a_t_are_times_too() {
     let directory = Directory::new();
     let owner = directory.owner("");
