@@ -54,6 +54,17 @@ pub fn start(level: Level, format: Format) {
     };
     // A second start, as tests and embedding programs may cause, keeps the first.
     let _ = tracing_subscriber::registry().with(layer).try_init();
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| match panic.location() {
+        // Over what a server has sent: it is caught and said as an error of that source, once and not each time.
+        Some(place) if is_of_a_driver(place.file()) => tracing::debug!(%place, "a database driver gave up"),
+        _ => usual(panic),
+    }));
+}
+
+/// Whether a file is a database driver's, or of the library by which it takes bytes apart.
+fn is_of_a_driver(file: &str) -> bool {
+    file.split('/').any(|part| part.starts_with("sqlx-") || part.starts_with("bytes-"))
 }
 
 /// Formats an event as one line of logfmt. The maintained crate for it escapes as Rust does, which no parser reads.

@@ -14,6 +14,7 @@ mod staging;
 pub(super) mod statement;
 mod store;
 mod today;
+pub(super) mod wire;
 
 use std::time::Duration;
 

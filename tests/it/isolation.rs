@@ -104,7 +104,7 @@ const CASES: &[Case] = &[
     ],
 ];
 
-type Series = BTreeMap<String, f64>;
+pub type Series = BTreeMap<String, f64>;
 
 /// A bridge with its hostile sources, and what was seen of it.
 struct Siege {
@@ -252,13 +252,13 @@ impl Siege {
     }
 }
 
-fn figure(series: &Series, name: &str, section: &str, source: &str) -> f64 {
+pub fn figure(series: &Series, name: &str, section: &str, source: &str) -> f64 {
     let name = format!("linkit_bridge_collector_{name}{{collector=\"{section}\",source=\"{source}\"}}");
     *series.get(&name).unwrap_or_else(|| panic!("{name} is not there"))
 }
 
 /// The classes of errors that were counted for a section, sorted.
-fn errors<'a>(series: &'a Series, section: &str) -> Vec<&'a str> {
+pub fn errors<'a>(series: &'a Series, section: &str) -> Vec<&'a str> {
     let of_section = format!("collector=\"{section}\"");
     let counted = series.iter().filter(|(name, count)| {
         name.starts_with("linkit_bridge_collector_errors_total{") && name.contains(&of_section) && **count > 0.0
@@ -266,12 +266,12 @@ fn errors<'a>(series: &'a Series, section: &str) -> Vec<&'a str> {
     counted.map(|(name, _)| name.split("class=\"").nth(1).unwrap().split('"').next().unwrap()).collect()
 }
 
-fn is(value: f64, wanted: f64) -> bool {
+pub fn is(value: f64, wanted: f64) -> bool {
     (value - wanted).abs() < f64::EPSILON
 }
 
 /// A line of `/proc/PID/status`.
-fn memory_kib(pid: u32, key: &str) -> u64 {
+pub fn memory_kib(pid: u32, key: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find(|line| line.starts_with(key)).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()

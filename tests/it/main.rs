@@ -26,6 +26,8 @@ mod go;
 mod guest;
 mod house;
 mod isolation;
+mod isolation_databases;
+mod isolation_files;
 mod mysql;
 mod page;
 mod postgres;

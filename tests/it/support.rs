@@ -5,6 +5,7 @@ pub mod bridge;
 pub mod certificates;
 pub mod database;
 pub mod fault;
+pub mod hostile;
 pub mod http;
 pub mod mariadb;
 pub mod page;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use sqlx::Error;
 use sqlx::mysql::MySqlDatabaseError;
 
+use crate::collector::sql::wire::{ANSWER_MAX, ROWS_MAX};
 use crate::collector::{CollectError, ErrorClass};
 
 /// Longest cause that is passed on, in characters: the server repeats the statement in some.
@@ -20,6 +21,8 @@ pub(super) enum Failure {
     Driver(Error),
     /// There was none in this time.
     Late(Duration),
+    /// It is larger than it may be.
+    Oversized,
 }
 
 impl From<Error> for Failure {
@@ -33,7 +36,7 @@ impl Failure {
     pub(super) fn ends_session(&self) -> bool {
         match self {
             Self::Driver(error) => ends_session(error),
-            Self::Late(_) => true,
+            Self::Late(_) | Self::Oversized => true,
         }
     }
 
@@ -49,6 +52,11 @@ impl Failure {
                 ErrorClass::Timeout,
                 format!("no answer within {limit:?}"),
                 "check the network, and what keeps the server busy",
+            ),
+            Self::Oversized => (
+                ErrorClass::Oversized,
+                format!("the answer has more than {} MiB or {ROWS_MAX} rows, and was cut", ANSWER_MAX >> 20),
+                "ask for less, and check that it is a MySQL or MariaDB server that answers there",
             ),
             Self::Driver(error) => explain_driver(error),
         };
@@ -109,6 +117,9 @@ fn explain_driver(error: &Error) -> (ErrorClass, String, &'static str) {
             cause.clone(),
             "give the bridge an account with a password, of caching_sha2_password or mysql_native_password",
         ),
+        Error::Protocol(cause) => {
+            (Class::Unreachable, cause.clone(), "check that it is a MySQL or MariaDB server that answers there")
+        }
         other => (Class::Other, other.to_string(), "check that host and port are those of a MySQL or MariaDB server"),
     }
 }

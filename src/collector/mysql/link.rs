@@ -1,11 +1,15 @@
 //! The one connection to a server: when it is made, given up, and how long it is waited for.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
 
 use super::error::{self, Failure};
 use super::session::Session;
 use super::target::{MysqlConfig, Target};
+use crate::collector::sql::wire::{Trouble, Wire};
 use crate::collector::sql::{Link, Row, Version};
 use crate::collector::{CollectError, ErrorClass};
 
@@ -37,20 +41,30 @@ impl MysqlLink {
     }
 
     async fn version_within(&mut self) -> Result<Version, Failure> {
-        if let Some(session) = self.session.take() {
+        if let Some(session) = self.session.take().filter(|session| !session.wire().is_worn()) {
             match self.version_of(session).await {
                 // Restarted, or closed because it was idle: the next one is as good.
                 Err(failure) if failure.is_lost() => {}
                 known => return known,
             }
         }
-        let session = within(CONNECT_LIMIT, Session::open(&self.target.options)).await?;
+        let session = self.open().await?;
         self.openings += 1;
         self.version_of(session).await
     }
 
+    async fn open(&self) -> Result<Session, Failure> {
+        let end = Instant::now() + CONNECT_LIMIT;
+        let wire = match timeout_at(end, Wire::lay(&self.target.place, "")).await {
+            Ok(wire) => Arc::new(wire.map_err(|error| Failure::Driver(error.into()))?),
+            Err(_) => return Err(Failure::Late(CONNECT_LIMIT)),
+        };
+        let work = Session::open(&self.target.options, Arc::clone(&wire));
+        wire.drive(end, work).await.map_err(|trouble| failure(trouble, CONNECT_LIMIT))
+    }
+
     async fn version_of(&mut self, mut session: Session) -> Result<Version, Failure> {
-        let answer = within(VERSION_LIMIT, session.data()).await;
+        let answer = within(&session.wire(), VERSION_LIMIT, session.data()).await;
         self.keep(session, &answer);
         answer.map(|data| Version { opening: self.openings, data })
     }
@@ -78,7 +92,7 @@ impl Link for MysqlLink {
             let message = format!("{thing} in {}: not connected; it is tried again", self.target.address);
             return Err(CollectError::new(ErrorClass::Unreachable, message));
         };
-        let answer = within(budget + GRACE, rows_of(&mut session, sql, budget)).await;
+        let answer = within(&session.wire(), budget + GRACE, rows_of(&mut session, sql, budget)).await;
         self.keep(session, &answer);
         answer.map_err(|failure| failure.explain(thing, &self.target.address))
     }
@@ -95,9 +109,19 @@ async fn rows_of(session: &mut Session, sql: &str, budget: Duration) -> Result<V
     }
 }
 
-async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, Failure> {
-    match tokio::time::timeout(limit, work).await {
-        Ok(answer) => answer.map_err(Failure::Driver),
-        Err(_) => Err(Failure::Late(limit)),
+async fn within<T>(
+    wire: &Wire,
+    limit: Duration,
+    work: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, Failure> {
+    wire.drive(Instant::now() + limit, work).await.map_err(|trouble| failure(trouble, limit))
+}
+
+fn failure(trouble: Trouble<sqlx::Error>, limit: Duration) -> Failure {
+    match trouble {
+        Trouble::Driver(error) => Failure::Driver(error),
+        Trouble::Late => Failure::Late(limit),
+        Trouble::Oversized => Failure::Oversized,
+        Trouble::Malformed(cause) => Failure::Driver(sqlx::Error::Protocol(format!("malformed answer ({cause})"))),
     }
 }

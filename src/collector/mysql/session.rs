@@ -1,13 +1,17 @@
 //! One session at a server: how it is set up, what it asks of its own accord, and how long the server may work for it.
 //! Knows no classes of errors and no rules about when to connect.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::TryStreamExt;
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, SqlSafeStr};
+use tokio::task::coop::consume_budget;
 
 use super::cell;
 use crate::collector::sql::Row;
+use crate::collector::sql::wire::{ROWS_MAX, Wire};
 
 /// A session is a guest: it writes nothing, waits for no lock longer than the least that can be set, and does not stay
 /// behind for hours when its host has vanished. An open transaction there is none.
@@ -45,6 +49,7 @@ enum Flavour {
 /// A connection that is set up.
 pub(super) struct Session {
     connection: MySqlConnection,
+    wire: Arc<Wire>,
     flavour: Flavour,
     /// How long the server works for one statement; `None` where it was not told.
     limit: Option<Duration>,
@@ -54,22 +59,26 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Connects and sets the session up.
-    pub(super) async fn open(options: &MySqlConnectOptions) -> Result<Self, sqlx::Error> {
-        let mut connection = options.connect().await?;
+    /// Connects by `wire` and sets the session up.
+    pub(super) async fn open(options: &MySqlConnectOptions, wire: Arc<Wire>) -> Result<Self, sqlx::Error> {
+        let mut connection = options.clone().socket(&wire.socket).connect().await?;
         for setting in SETTINGS {
             sqlx::raw_sql(setting).execute(&mut connection).await?;
         }
-        let about = ask(&mut connection, ABOUT).await?;
+        let about = ask(&mut connection, &wire, ABOUT).await?;
         let flavour = flavour(variable(&about, "version").unwrap_or_default());
-        let mut session = Self { connection, flavour, limit: None, position_tells: false, position: None };
+        let mut session = Self { connection, wire, flavour, limit: None, position_tells: false, position: None };
         session.position_tells = variable(&about, "aurora_version").is_none() && session.has_innodb_alone().await?;
         Ok(session)
     }
 
+    pub(super) fn wire(&self) -> Arc<Wire> {
+        Arc::clone(&self.wire)
+    }
+
     async fn has_innodb_alone(&mut self) -> Result<bool, sqlx::Error> {
         self.limit(OTHER_ENGINES_LIMIT).await?;
-        match ask(&mut self.connection, OTHER_ENGINES).await {
+        match ask(&mut self.connection, &self.wire, OTHER_ENGINES).await {
             Ok(rows) => Ok(rows.first().and_then(|row| row.first()).is_some_and(|cell| cell.as_deref() == Some("0"))),
             // Not to be had in time: it is not known, which is no trouble.
             Err(sqlx::Error::Database(_)) => Ok(false),
@@ -79,7 +88,7 @@ impl Session {
 
     /// The state of the data: two that are equal have no commit between them. `None` where that cannot be told.
     pub(super) async fn data(&mut self) -> Result<Option<String>, sqlx::Error> {
-        let answer = ask(&mut self.connection, position_sql(self.flavour)).await?;
+        let answer = ask(&mut self.connection, &self.wire, position_sql(self.flavour)).await?;
         let position = if self.position_tells { position(&answer) } else { None };
         if position.is_some() && position != self.position {
             tokio::time::sleep(COMMIT_IS_SEEN_AFTER).await;
@@ -91,7 +100,7 @@ impl Session {
     /// The rows of one statement, which the server ends after `budget`.
     pub(super) async fn rows(&mut self, sql: &str, budget: Duration) -> Result<Vec<Row>, sqlx::Error> {
         self.limit(budget).await?;
-        ask(&mut self.connection, AssertSqlSafe(single(sql))).await
+        ask(&mut self.connection, &self.wire, AssertSqlSafe(single(sql))).await
     }
 
     /// Fails if a lock stands before `sql`. Only an explanation, which needs the same locks and reads next to nothing:
@@ -106,7 +115,7 @@ impl Session {
                 format!("EXPLAIN {sql}")
             }
         };
-        ask(&mut self.connection, AssertSqlSafe(single(&explain))).await.map(drop)
+        ask(&mut self.connection, &self.wire, AssertSqlSafe(single(&explain))).await.map(drop)
     }
 
     async fn limit(&mut self, limit: Duration) -> Result<(), sqlx::Error> {
@@ -122,8 +131,19 @@ impl Session {
 
 /// The rows of all results. The text protocol, not the driver's prepared statements: it closes those by a packet that
 /// nobody answers, and with Nagle's algorithm on, the next statement waits 40 ms for its acknowledgement.
-async fn ask(connection: &mut MySqlConnection, sql: impl SqlSafeStr) -> Result<Vec<Row>, sqlx::Error> {
-    sqlx::raw_sql(sql).fetch_all(connection).await?.iter().map(cell::row).collect()
+async fn ask(connection: &mut MySqlConnection, wire: &Wire, sql: impl SqlSafeStr) -> Result<Vec<Row>, sqlx::Error> {
+    let mut answer = sqlx::raw_sql(sql).fetch(connection);
+    let mut rows = Vec::new();
+    while let Some(row) = answer.try_next().await? {
+        // The driver itself gives way to nobody while there are rows.
+        consume_budget().await;
+        if rows.len() == ROWS_MAX {
+            wire.cut();
+            return Err(sqlx::Error::Protocol("too many rows".to_owned()));
+        }
+        rows.push(cell::row(&row));
+    }
+    rows.into_iter().collect()
 }
 
 /// Lets the server take `sql` for one statement only, whatever stands behind a semicolon: what it prepares must be one.

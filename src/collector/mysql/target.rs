@@ -4,6 +4,8 @@ use secrecy::{ExposeSecret, SecretString};
 use sqlx::ConnectOptions;
 use sqlx::mysql::{MySqlConnectOptions, MySqlSslMode};
 
+use crate::collector::sql::wire::Place;
+
 /// The parameters an address may have. One that is misspelt must not pass: the driver would ignore it, and with it
 /// what it demands of TLS.
 const PARAMETERS: &[&str] = &["ssl-mode", "ssl-ca", "ssl-cert", "ssl-key", "socket"];
@@ -24,6 +26,8 @@ pub struct MysqlConfig {
 pub(super) struct Target {
     /// How to connect.
     pub(super) options: MySqlConnectOptions,
+    /// Where that is.
+    pub(super) place: Place,
     /// Where that is, for errors.
     pub(super) address: String,
 }
@@ -59,7 +63,11 @@ impl Target {
         if let Some(password) = &config.password {
             options = options.password(password.expose_secret());
         }
-        Ok(Self { options, address })
+        let place = match options.get_socket() {
+            Some(socket) => Place::Unix(socket.clone()),
+            None => Place::Tcp(host, options.get_port()),
+        };
+        Ok(Self { options, place, address })
     }
 }
 

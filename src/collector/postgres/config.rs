@@ -7,6 +7,8 @@ use secrecy::SecretString;
 use sqlx::ConnectOptions;
 use sqlx::postgres::PgConnectOptions;
 
+use crate::collector::sql::wire::Place;
+
 const APPLICATION_NAME: &str = "linkit-bridge";
 
 /// What a url may say besides host, port, user and database. Others would be ignored, and shown in the log by sqlx.
@@ -110,6 +112,21 @@ fn pair(pair: &str) -> (String, String) {
     let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
     let decoded = |text| percent_decode_str(text).decode_utf8_lossy().into_owned();
     (decoded(name), decoded(value))
+}
+
+/// Where that is.
+pub(super) fn place(options: &PgConnectOptions) -> Place {
+    let directory = options.get_socket().map(|directory| directory.display().to_string());
+    let host = options.get_host();
+    match directory.or_else(|| host.starts_with('/').then(|| host.to_owned())) {
+        Some(directory) => Place::Unix((directory + &socket_suffix(options)).into()),
+        None => Place::Tcp(host.to_owned(), options.get_port()),
+    }
+}
+
+/// What the driver appends to a directory for the socket in it.
+pub(super) fn socket_suffix(options: &PgConnectOptions) -> String {
+    format!("/.s.PGSQL.{}", options.get_port())
 }
 
 fn address(options: &PgConnectOptions) -> String {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use sqlx::Error;
 
+use crate::collector::sql::wire::{ANSWER_MAX, ROWS_MAX, Trouble};
 use crate::collector::{CollectError, ErrorClass};
 
 /// What can go wrong with a database.
@@ -15,6 +16,7 @@ pub(super) const ERROR_CLASSES: &[ErrorClass] = &[
     ErrorClass::Missing,
     ErrorClass::NotFound,
     ErrorClass::Other,
+    ErrorClass::Oversized,
     ErrorClass::Panic,
     ErrorClass::Range,
     ErrorClass::Stopped,
@@ -58,8 +60,25 @@ pub(super) fn explain(error: &Error, subject: &str) -> CollectError {
     CollectError::new(class, format!("{subject}: {}; {remedy}", short(&cause)))
 }
 
+/// Why the driver has brought nothing from `subject` within `limit`.
+pub(super) fn troubled(trouble: &Trouble<Error>, subject: &str, limit: Duration) -> CollectError {
+    match trouble {
+        Trouble::Driver(error) => explain(error, subject),
+        Trouble::Late => timed_out(subject, limit),
+        Trouble::Oversized => {
+            let mebibytes = ANSWER_MAX >> 20;
+            let message = format!(
+                "{subject}: the answer has more than {mebibytes} MiB or {ROWS_MAX} rows, and was cut; ask for less, \
+                 and check that it is a PostgreSQL server that answers there"
+            );
+            CollectError::new(ErrorClass::Oversized, message)
+        }
+        Trouble::Malformed(cause) => explain(&Error::Protocol(format!("malformed answer ({cause})")), subject),
+    }
+}
+
 /// No answer from `subject` within `limit`.
-pub(super) fn timed_out(subject: &str, limit: Duration) -> CollectError {
+fn timed_out(subject: &str, limit: Duration) -> CollectError {
     let message = format!("{subject}: no answer within {limit:?}; check the server's load and the network to it");
     CollectError::new(ErrorClass::Timeout, message)
 }

@@ -2,15 +2,18 @@
 
 use std::time::Duration;
 
+use futures_util::TryStreamExt;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, ConnectOptions, Executor, Row as _};
-use tokio::time::timeout;
+use tokio::task::coop::consume_budget;
+use tokio::time::{Instant, timeout_at};
 
 use super::PostgresConfig;
 use super::config;
-use super::error::{explain, not_connected, timed_out};
+use super::error::{explain, not_connected, troubled};
 use crate::collector::CollectError;
+use crate::collector::sql::wire::{Place, ROWS_MAX, Trouble, Wire};
 use crate::collector::sql::{Cell, Link, Row, Version};
 
 /// Longest time to connect and to learn the version.
@@ -47,10 +50,16 @@ pub struct PostgresLink {
     /// Without the password.
     options: PgConnectOptions,
     password: Option<SecretString>,
+    place: Place,
     address: String,
     /// Not there while a statement is at work, so that a session cut off in the middle of an answer is never used again.
-    session: Option<PgConnection>,
+    session: Option<Session>,
     openings: u64,
+}
+
+struct Session {
+    connection: PgConnection,
+    wire: Wire,
 }
 
 impl PostgresLink {
@@ -60,18 +69,29 @@ impl PostgresLink {
     /// A text for the operator, when the url is not one or holds a password.
     pub fn new(config: PostgresConfig) -> Result<Self, String> {
         let (options, address) = config::options(&config.url, config.user.as_deref())?;
-        Ok(Self { options, password: config.password, address, session: None, openings: 0 })
+        let place = config::place(&options);
+        Ok(Self { options, password: config.password, place, address, session: None, openings: 0 })
     }
 
-    async fn connect(&self) -> sqlx::Result<(PgConnection, Cell)> {
+    async fn connect(&self) -> Result<(Session, Cell), Trouble<sqlx::Error>> {
+        let end = Instant::now() + CONNECT_TIMEOUT;
+        let wire = match timeout_at(end, Wire::lay(&self.place, &config::socket_suffix(&self.options))).await {
+            Ok(wire) => wire.map_err(|error| Trouble::Driver(error.into()))?,
+            Err(_) => return Err(Trouble::Late),
+        };
         let options = match &self.password {
             Some(password) => self.options.clone().password(password.expose_secret()),
             None => self.options.clone(),
         };
-        let mut session = options.connect().await?;
-        session.execute(sqlx::raw_sql(SETTINGS)).await?;
-        let data = data(&mut session).await?;
-        Ok((session, data))
+        let options = options.socket(&wire.socket);
+        let work = async {
+            let mut connection = options.connect().await?;
+            connection.execute(sqlx::raw_sql(SETTINGS)).await?;
+            let data = data(&mut connection).await?;
+            Ok((connection, data))
+        };
+        let (connection, data) = wire.drive(end, work).await?;
+        Ok((Session { connection, wire }, data))
     }
 }
 
@@ -82,35 +102,30 @@ impl Link for PostgresLink {
     }
 
     async fn version(&mut self) -> Result<Version, CollectError> {
-        if let Some(mut session) = self.session.take()
-            && let Ok(Ok(data)) = timeout(PROBE_TIMEOUT, data(&mut session)).await
+        if let Some(mut session) = self.session.take().filter(|session| !session.wire.is_worn())
+            && let Ok(data) = session.wire.drive(Instant::now() + PROBE_TIMEOUT, data(&mut session.connection)).await
         {
             self.session = Some(session);
             return Ok(Version { opening: self.openings, data });
         }
         let subject = format!("database {}", self.address);
-        match timeout(CONNECT_TIMEOUT, self.connect()).await {
-            Ok(Ok((session, data))) => {
-                self.session = Some(session);
-                self.openings += 1;
-                Ok(Version { opening: self.openings, data })
-            }
-            Ok(Err(error)) => Err(explain(&error, &subject)),
-            Err(_) => Err(timed_out(&subject, CONNECT_TIMEOUT)),
-        }
+        let (session, data) = self.connect().await.map_err(|trouble| troubled(&trouble, &subject, CONNECT_TIMEOUT))?;
+        self.session = Some(session);
+        self.openings += 1;
+        Ok(Version { opening: self.openings, data })
     }
 
     async fn rows(&mut self, thing: &str, sql: &str, budget: Duration) -> Result<Vec<Row>, CollectError> {
         let subject = format!("{thing} in {}", self.address);
         let mut session = self.session.take().ok_or_else(|| not_connected(&subject))?;
         let limit = budget.saturating_add(GRACE);
-        let Ok((rows, is_usable)) = timeout(limit, ask(&mut session, sql, budget)).await else {
-            return Err(timed_out(&subject, limit));
-        };
+        let Session { connection, wire } = &mut session;
+        let asked = wire.drive(Instant::now() + limit, ask(connection, wire, sql, budget)).await;
+        let (rows, is_usable) = asked.map_err(|trouble| troubled(&trouble, &subject, limit))?;
         if is_usable {
             self.session = Some(session);
         }
-        rows.and_then(|rows| rows.iter().map(cells).collect()).map_err(|error| explain(&error, &subject))
+        rows.map_err(|error| explain(&error, &subject))
     }
 }
 
@@ -118,16 +133,39 @@ async fn data(session: &mut PgConnection) -> sqlx::Result<Cell> {
     session.fetch_one(sqlx::raw_sql(DATA)).await?.try_get(0)
 }
 
-/// Runs a statement in a transaction of its own; also whether the session is fit for the next.
-async fn ask(session: &mut PgConnection, sql: &str, budget: Duration) -> (sqlx::Result<Vec<PgRow>>, bool) {
-    if let Err(error) = session.execute(sqlx::raw_sql(AssertSqlSafe(begin(budget)))).await {
-        return (Err(error), false);
-    }
-    // By the extended protocol, which takes exactly one statement. The text is the collectors', or the operator's own.
-    let rows = sqlx::query(AssertSqlSafe(sql)).persistent(false).fetch_all(&mut *session).await;
+/// Runs a statement in a transaction of its own: its rows, or why the server or a cell refused; also whether the session
+/// is fit for the next.
+async fn ask(
+    session: &mut PgConnection,
+    wire: &Wire,
+    sql: &str,
+    budget: Duration,
+) -> sqlx::Result<(sqlx::Result<Vec<Row>>, bool)> {
+    session.execute(sqlx::raw_sql(AssertSqlSafe(begin(budget)))).await?;
+    let rows = match fetch(session, wire, sql).await {
+        Ok(rows) => rows.into_iter().collect(),
+        Err(error @ sqlx::Error::Database(_)) => Err(error),
+        Err(error) => return Err(error),
+    };
     // After an error this rolls back.
-    let is_usable = matches!(rows, Ok(_) | Err(sqlx::Error::Database(_))) && session.execute("COMMIT").await.is_ok();
-    (rows, is_usable)
+    let is_usable = session.execute("COMMIT").await.is_ok();
+    Ok((rows, is_usable))
+}
+
+async fn fetch(session: &mut PgConnection, wire: &Wire, sql: &str) -> sqlx::Result<Vec<sqlx::Result<Row>>> {
+    // By the extended protocol, which takes exactly one statement. The text is the collectors', or the operator's own.
+    let mut answer = sqlx::query(AssertSqlSafe(sql)).persistent(false).fetch(session);
+    let mut rows = Vec::new();
+    while let Some(row) = answer.try_next().await? {
+        // The driver itself gives way to nobody while there are rows.
+        consume_budget().await;
+        if rows.len() == ROWS_MAX {
+            wire.cut();
+            return Err(sqlx::Error::Protocol("too many rows".to_owned()));
+        }
+        rows.push(cells(&row));
+    }
+    Ok(rows)
 }
 
 /// Begins a transaction whose statement the server ends after `budget`. Without compiling it: that may take longer than

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
+use rusqlite::limits::Limit;
 use rusqlite::{Connection, ErrorCode, InterruptHandle, OpenFlags};
 
 use super::error::{explain, explain_io};
@@ -17,6 +18,9 @@ const BUSY_TIMEOUT: Duration = Duration::from_millis(1000);
 
 /// A small cache: a count reads each page once, and a commit of the owner empties the cache anyhow.
 const CACHE_KIB: u32 = 256;
+
+/// Longest value that a statement may read or make, in bytes: a longer one is an error, before memory is taken for it.
+const VALUE_MAX: i32 = 2 << 20;
 
 /// The database at a path, open or not yet.
 pub(super) struct Database {
@@ -101,7 +105,11 @@ impl Session {
             let error = explain(&error, thing, path);
             self.suspect |= !matches!(
                 error.class,
-                ErrorClass::NotFound | ErrorClass::Type | ErrorClass::Budget | ErrorClass::Locked
+                ErrorClass::NotFound
+                    | ErrorClass::Type
+                    | ErrorClass::Budget
+                    | ErrorClass::Locked
+                    | ErrorClass::Oversized
             );
             error
         })
@@ -120,6 +128,7 @@ fn connect(real: &Path) -> rusqlite::Result<Connection> {
     ] {
         connection.set_db_config(setting, on)?;
     }
+    connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, VALUE_MAX)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.execute_batch(&format!("PRAGMA query_only = 1; PRAGMA cache_size = -{CACHE_KIB}"))?;
     Ok(connection)
@@ -218,6 +227,33 @@ mod tests {
         }
         assert_eq!(class(&crashed), ErrorClass::Stopped);
         assert_eq!(crashed.names(), ["data.db", "data.db-journal"]);
+    }
+
+    #[test]
+    fn a_pipe_is_not_opened_where_a_file_should_be() {
+        for name in ["data.db", "data.db-wal", "data.db-journal"] {
+            let directory = Directory::new();
+            drop(directory.owner(ROLLBACK));
+            let _ = std::fs::remove_file(directory.path(name));
+            let made = std::process::Command::new("mkfifo").arg(directory.path(name)).status();
+            assert!(made.unwrap().success());
+            let expected = if name == "data.db" { ErrorClass::NotFound } else { ErrorClass::Damaged };
+            assert_eq!(class(&directory), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_value_too_long_is_an_error_before_it_is_made() {
+        let directory = Directory::new();
+        let _owner = directory.owner("INSERT INTO products (id, name) VALUES ('a', zeroblob(5000000)), ('b', 'c')");
+        let mut database = Database::new(directory.data());
+        database.version().unwrap();
+        let mut ask = |sql: &'static str| {
+            database.query("test", |connection| connection.query_row(sql, [], |row| row.get::<_, i64>(0)))
+        };
+        assert_eq!(ask("SELECT length(zeroblob(900000000))").unwrap_err().class, ErrorClass::Oversized);
+        assert_eq!(ask("SELECT sum(hex(name) = '') FROM products").unwrap_err().class, ErrorClass::Oversized);
+        assert_eq!(ask("SELECT count(*) FROM products WHERE id > ''").unwrap(), 2, "a row beside it is no error");
     }
 
     #[test]

@@ -25,6 +25,7 @@ impl Dialect for SqliteDialect {
             ErrorClass::Missing,
             ErrorClass::NotFound,
             ErrorClass::Other,
+            ErrorClass::Oversized,
             ErrorClass::Panic,
             ErrorClass::Range,
             ErrorClass::Stopped,

@@ -40,6 +40,7 @@ fn classify(error: &Error, cause: &str) -> (ErrorClass, &'static str) {
         Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::AuthorizationForStatementDenied) => {
             (Class::Unauthorized, "let the bridge's user read the file and its -wal and -shm")
         }
+        Some(ErrorCode::TooBig) => (Class::Oversized, "ask for less: a part of it, or its length"),
         // The files are there, but as a crash has left them; only a writer can put them in order.
         Some(ErrorCode::ReadOnly) => (Class::Stopped, "start the backend, which recovers its database"),
         _ => (Class::Other, "see the cause"),
@@ -78,6 +79,7 @@ mod tests {
             (ffi::SQLITE_READONLY_RECOVERY, ErrorClass::Stopped),
             (ffi::SQLITE_READONLY_ROLLBACK, ErrorClass::Stopped),
             (ffi::SQLITE_INTERRUPT, ErrorClass::Budget),
+            (ffi::SQLITE_TOOBIG, ErrorClass::Oversized),
             (ffi::SQLITE_IOERR, ErrorClass::Other),
         ] {
             let error = Error::SqliteFailure(ffi::Error::new(code), None);

@@ -1,16 +1,20 @@
 //! Which files a database has at this moment, told by `stat` alone.
+//!
+//! What is no file is not opened: opening a pipe may take for ever, and nothing interrupts that.
 
 use std::ffi::OsString;
+use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::error::explain_io;
 use crate::collector::{CollectError, ErrorClass};
 
-/// The paths of the files that a live WAL database has beside it.
+/// The paths of the files that a database may have beside it.
 pub(super) struct Beside {
     wal: PathBuf,
     shm: PathBuf,
+    journal: PathBuf,
 }
 
 impl Beside {
@@ -20,7 +24,7 @@ impl Beside {
             path.push(suffix);
             PathBuf::from(path)
         };
-        Self { wal: with("-wal"), shm: with("-shm") }
+        Self { wal: with("-wal"), shm: with("-shm"), journal: with("-journal") }
     }
 }
 
@@ -39,9 +43,16 @@ impl Files {
             let text = format!("database {}: an empty file or none; check the path", path.display());
             return Err(CollectError::new(ErrorClass::NotFound, text));
         }
-        let identity = |of: &std::fs::Metadata| (of.dev(), of.ino());
-        let look = |path: &Path| path.metadata().ok().as_ref().map(identity);
-        Ok(Self { data: identity(&data), wal: look(&beside.wal), shm: look(&beside.shm) })
+        let identity = |of: &Metadata| (of.dev(), of.ino());
+        let look = |path: &Path| match path.metadata() {
+            Ok(found) if !found.is_file() => {
+                let text = format!("database file {}: it is no file; remove it", path.display());
+                Err(CollectError::new(ErrorClass::Damaged, text))
+            }
+            found => Ok(found.ok().as_ref().map(identity)),
+        };
+        look(&beside.journal)?;
+        Ok(Self { data: identity(&data), wal: look(&beside.wal)?, shm: look(&beside.shm)? })
     }
 
     pub(super) fn are_of_a_live_wal(self) -> bool {
