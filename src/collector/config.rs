@@ -319,10 +319,12 @@ impl SectionConfig {
     }
 
     fn plan(&self, collector: Box<dyn Collector>, interval: Duration) -> Plan {
+        // Time for the other queries beside one that is cancelled.
+        let budget = self.count_budget.max(self.query_budget).unwrap_or_default();
         Plan {
             collector,
             interval,
-            timeout: self.timeout.unwrap_or(TIMEOUT),
+            timeout: self.timeout.unwrap_or(TIMEOUT.max(budget.saturating_mul(2))),
             max_backoff: self.max_backoff.unwrap_or(MAX_BACKOFF),
             // PocketBase checkpoints its database then, and a reader would hold that up.
             avoids_midnight: self.source == Some(SourceKind::Sqlite),

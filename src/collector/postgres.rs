@@ -7,8 +7,8 @@
 //!   set for the session, because a pooler that pools transactions (PgBouncer, Supavisor) lends the same session to the
 //!   owner's programs next: their writes would be refused and their statements cut short. The transaction also keeps
 //!   the two halves of a statement, its parsing and its running, on one session of such a pooler.
-//! - **No wait for a lock outlives the budget**, and while it lasts others queue behind it: so it is given up somewhat
-//!   earlier than the statement, and known from a slow one.
+//! - **No wait for a lock outlives the budget, or a second**, and while it lasts others queue behind it: so it is given
+//!   up somewhat earlier than the statement, and known from a slow one.
 //! - **A server is not believed**: its answer goes through `sql/wire.rs`, which cuts it at 2 MiB or 10,000
 //!   rows, and at its time.
 //! - **A host that vanished leaves no session behind**: the server is told to ask after its peer, see [`PostgresLink`].
@@ -26,6 +26,9 @@
 //!
 //! A row that row-level security hides from the bridge's user is not counted by it, but is by the statistics: let the
 //! user see all rows (`BYPASSRLS`, or a policy).
+//!
+//! PostgreSQL 15 and older let a read-only transaction call `lo_create()` and take advisory locks. No statement of the
+//! bridge's does; an operator's own query could.
 
 mod config;
 mod dialect;

@@ -44,6 +44,10 @@ fn a_bad_configuration_is_one_line_with_place_and_remedy_and_exit_code_2() {
             "store: source self cannot read this section; use sqlite or postgres or mysql or telemetry_json",
         ),
         ("store: { source: sqlite, path: /a, url: 'http://b' }\n", "store: url has no meaning for source sqlite"),
+        (
+            "store: { source: sqlite, path: /a, count_budget: 5s, timeout: 5s }\n",
+            "store: timeout 5s is no longer than count_budget 5s",
+        ),
         ("runtime: { source: telemetry_json, url: 'ftp://a' }\n", "runtime: "),
         ("runtime: { source: telemetry_json, url: 'http://u:hunter2@a' }\n", "runtime: "),
         ("web: { api_keys: [ { name: ops } ] }\n", "key \"ops\": nothing is set"),

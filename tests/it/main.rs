@@ -28,6 +28,7 @@ mod house;
 mod isolation;
 mod isolation_databases;
 mod isolation_files;
+mod large;
 mod mysql;
 mod page;
 mod postgres;

@@ -2,16 +2,14 @@
 
 mod server;
 
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use linkit_bridge::collector::ErrorClass;
 use linkit_bridge::collector::mysql::{MysqlConfig, MysqlDialect, MysqlLink};
 use linkit_bridge::collector::sql::{Dialect, Link, Row, Signs, StagingTable, Version};
 
-use crate::support::Directory;
-use crate::support::peers::program;
-use server::{PASSWORD, Server, execute};
+use crate::support::database::{PASSWORD, Tls};
+use server::{Server, execute};
 
 const BUDGET: Duration = Duration::from_millis(250);
 const DIALECT: MysqlDialect = MysqlDialect;
@@ -64,15 +62,13 @@ async fn signs_tell_of_every_kind_of_table() {
     assert!(rows(link, &DIALECT.signs("nothing")[0]).await.is_empty());
 
     let before = signs(link, "skus").await.unwrap();
-    server.execute("USE linkit; ANALYZE TABLE skus; CREATE INDEX again ON skus (id)").await;
+    server.execute("ANALYZE TABLE skus; CREATE INDEX again ON skus (id)").await;
     row(link, "SELECT CAST(COUNT(*) AS CHAR) FROM skus").await;
     row(link, "SELECT CAST(COUNT(DISTINCT id) AS CHAR) FROM skus WHERE id > 7").await;
     let analysed = signs(link, "skus").await.unwrap();
     assert_eq!(analysed.flows, before.flows, "neither analysis nor reading is a flow");
 
-    server
-        .execute("USE linkit; INSERT INTO skus SELECT seq FROM seq_30001_to_30500; DELETE FROM skus WHERE id <= 200")
-        .await;
+    server.execute("INSERT INTO skus SELECT seq FROM seq_30001_to_30500; DELETE FROM skus WHERE id <= 200").await;
     let after = signs(link, "skus").await.unwrap();
     let [inserted, deleted] = analysed.flows.unwrap();
     assert_eq!(after.flows, Some([inserted + 500, deleted + 200]));
@@ -111,7 +107,7 @@ async fn a_held_lock_is_told_as_one() {
     let link = &mut server.link();
     link.version().await.unwrap();
     let (holder, waiter) = (&mut server.session().await, &mut server.session().await);
-    execute(holder, "USE linkit; LOCK TABLES held WRITE").await;
+    execute(holder, "LOCK TABLES held WRITE").await;
     let (class, time) = refused(link, &DIALECT.count("held")).await;
     assert_eq!(class, ErrorClass::Locked);
     assert!(time < Duration::from_secs(3), "{time:?}");
@@ -120,7 +116,7 @@ async fn a_held_lock_is_told_as_one() {
 
     // A change of the table waits for a reader; who comes later waits for the change.
     execute(holder, "UNLOCK TABLES; BEGIN; SELECT * FROM held").await;
-    let alter = execute(waiter, "USE linkit; SET lock_wait_timeout = 10; ALTER TABLE held ADD n INT, ALGORITHM = COPY");
+    let alter = execute(waiter, "SET lock_wait_timeout = 10; ALTER TABLE held ADD n INT, ALGORITHM = COPY");
     let read = async {
         tokio::time::sleep(Duration::from_millis(300)).await;
         let (class, time) = refused(link, &DIALECT.count("held")).await;
@@ -202,7 +198,6 @@ async fn the_version_moves_by_commits_alone() {
     let Some(server) = Server::start(seed).await else { return };
     let link = &mut server.link();
     let writer = &mut server.session().await;
-    execute(writer, "USE linkit").await;
     for durability in [1, 0, 2] {
         execute(writer, &format!("SET GLOBAL innodb_flush_log_at_trx_commit = {durability}")).await;
         for write in
@@ -219,7 +214,7 @@ async fn the_version_moves_by_commits_alone() {
             assert!(!link.version().await.unwrap().is_same(&seen), "{write}, written before and committed now");
         }
     }
-    server.execute("USE linkit; CREATE TABLE u (id INT) ENGINE = MyISAM").await;
+    server.execute("CREATE TABLE u (id INT) ENGINE = MyISAM").await;
     let link = &mut server.link();
     assert_eq!(link.version().await.unwrap().data, None, "its commits would not be seen");
 }
@@ -265,7 +260,7 @@ async fn a_server_that_cannot_be_had_is_told_with_its_class() {
     let Some(mut server) = Server::start(seed).await else { return };
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let silent_port = silent.local_addr().unwrap().port().to_string();
-    let port = server.port.to_string();
+    let port = server.port().to_string();
     let with = |change: &dyn Fn(&mut MysqlConfig)| {
         let mut config = server.config("");
         change(&mut config);
@@ -291,7 +286,7 @@ async fn a_server_that_cannot_be_had_is_told_with_its_class() {
 
 async fn failure(config: &MysqlConfig) -> ErrorClass {
     let error = MysqlLink::new(config).unwrap().version().await.unwrap_err();
-    assert!(!error.message.contains("hunter2"), "{error}");
+    assert!(!error.message.contains("hunter2") && !error.message.contains(PASSWORD), "{error}");
     error.class
 }
 
@@ -350,7 +345,7 @@ async fn the_advised_index_answers_the_pipelines_counts_alone() {
     let steps = rows(link, &DIALECT.explain(&sql)).await;
     assert!(steps.iter().any(|step| DIALECT.is_full_scan(step)), "{steps:?}");
     let index = DIALECT.advised_indexes(&StagingTable::default()).remove(0);
-    server.execute(&format!("USE linkit; {index}; ANALYZE TABLE staging")).await;
+    server.execute(&format!("{index}; ANALYZE TABLE staging")).await;
     assert_eq!(row(link, &sql).await, counts);
     let steps = rows(link, &DIALECT.explain(&sql)).await;
     assert!(!steps.iter().any(|step| DIALECT.is_full_scan(step)), "{steps:?}");
@@ -362,16 +357,8 @@ async fn the_advised_index_answers_the_pipelines_counts_alone() {
 
 #[tokio::test]
 async fn tls_is_used_where_the_server_has_it() {
-    let directory = Directory::new("mariadb-tls");
-    let file = |name: &str| directory.path().join(name).display().to_string();
-    let (certificate, key) = (file("cert.pem"), file("key.pem"));
-    let Some(openssl) = program("openssl") else { return };
-    let mut openssl = Command::new(openssl);
-    openssl.args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-days", "2"]);
-    openssl.args(["-addext", "subjectAltName=DNS:localhost", "-addext", "basicConstraints=CA:FALSE"]);
-    assert!(openssl.args(["-keyout", &key, "-out", &certificate]).output().unwrap().status.success());
-    let arguments = [format!("--ssl-cert={certificate}"), format!("--ssl-key={key}")];
-    let Some(server) = Server::start_with(directory, &arguments, "").await else { return };
+    let Some(server) = Server::start_with(Tls::Offered, "").await else { return };
+    let authority = server.certificates().authority.display();
     let cipher = "SELECT VARIABLE_VALUE FROM information_schema.SESSION_STATUS WHERE VARIABLE_NAME = 'SSL_VERSION'";
     let at_localhost = |parameters: String| {
         let mut config = server.config(&parameters);
@@ -380,7 +367,7 @@ async fn tls_is_used_where_the_server_has_it() {
     };
     for (parameters, protocol) in [
         (String::new(), "TLSv1.3"),
-        (format!("?ssl-mode=VERIFY_IDENTITY&ssl-ca={certificate}"), "TLSv1.3"),
+        (format!("?ssl-mode=VERIFY_IDENTITY&ssl-ca={authority}"), "TLSv1.3"),
         ("?ssl-mode=DISABLED".to_owned(), ""),
     ] {
         let mut link = at_localhost(parameters.clone());

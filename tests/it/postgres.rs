@@ -58,7 +58,7 @@ async fn failed(link: &mut PostgresLink, sql: &str, budget: Duration) -> Collect
 
 #[tokio::test]
 async fn sizes_are_told_without_counting() {
-    let Some(mut server) = Server::start("pg-sizes").await else { return };
+    let Some(mut server) = Server::start().await else { return };
     sizes::never_analysed(&server).await;
     sizes::analysed_and_then_deleted_from(&server).await;
     sizes::half_empty(&server).await;
@@ -72,7 +72,7 @@ async fn sizes_are_told_without_counting() {
 
 #[tokio::test]
 async fn statements_are_bounded_and_only_read() {
-    let Some(server) = Server::start("pg-statements").await else { return };
+    let Some(server) = Server::start().await else { return };
     statements::a_slow_one_ends_on_the_server(&server).await;
     statements::a_dropped_one_ends_on_the_server(&server).await;
     statements::a_locked_table_is_locked(&server).await;
@@ -84,7 +84,7 @@ async fn statements_are_bounded_and_only_read() {
 
 #[tokio::test]
 async fn one_session_comes_and_goes() {
-    let Some(mut server) = Server::start("pg-sessions").await else { return };
+    let Some(mut server) = Server::start().await else { return };
     sessions::the_version_moves_with_commits_alone(&server).await;
     sessions::there_is_one_and_it_ends_with_the_link(&server).await;
     sessions::refusals_show_no_secret(&server).await;

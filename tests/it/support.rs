@@ -8,6 +8,7 @@ pub mod fault;
 pub mod hostile;
 pub mod http;
 pub mod mariadb;
+pub mod otelcol;
 pub mod page;
 pub mod peers;
 pub mod postgres;

@@ -89,7 +89,7 @@ impl SectionConfig {
         completed: &Completed,
     ) -> Result<Box<dyn Collector>, String> {
         let source = databases.source(self)?;
-        let budget = self.count_budget.unwrap_or(COUNT_BUDGET);
+        let budget = self.budget("count_budget", self.count_budget)?;
         if *section == Section::Store {
             Ok(Box::new(Store::new(source, self.collections_to_count()?, budget)))
         } else {
@@ -117,8 +117,21 @@ impl SectionConfig {
         let queries = figures.iter().map(FigureConfig::query).collect::<Result<Vec<_>, _>>()?;
         all.extend(queries.iter().map(|query| Arc::clone(&query.figure)));
         check_page_names(all)?;
-        let budget = self.query_budget.unwrap_or(COUNT_BUDGET);
+        let budget = self.budget("query_budget", self.query_budget)?;
         Ok(Box::new(Custom::new(databases.source(self)?, name, queries, budget)))
+    }
+
+    /// The longest time of one query. An attempt that ended before it would lose what it has read, and not learn that
+    /// the query is too long.
+    fn budget(&self, key: &str, set: Option<Duration>) -> Result<Duration, String> {
+        let budget = set.unwrap_or(COUNT_BUDGET);
+        match self.timeout {
+            Some(timeout) if timeout <= budget => Err(format!(
+                "timeout {timeout:?} is no longer than {key} {budget:?}, so one slow query would void all others; \
+                 raise timeout"
+            )),
+            _ => Ok(budget),
+        }
     }
 
     /// The collections, each with its table.

@@ -51,7 +51,11 @@ pub(super) async fn examine(suspect: Suspect<'_>, source: &Source, link: &mut dy
         remedies.extend_from_slice(indexes);
     }
     if is_count {
-        remedies.push("raise count_budget if the database can bear it, else it is estimated".to_owned());
+        let remedy = match cost {
+            None => "raise count_budget if the database can bear it, else it is estimated",
+            Some(_) => "lower count_budget if the database cannot bear it, then it is estimated",
+        };
+        remedies.push(remedy.to_owned());
     } else if remedies.is_empty() {
         remedies.push("read it less often, or give it an index that fits the plan".to_owned());
     }

@@ -1,14 +1,14 @@
 //! The one session: whom it lets in, what it sees move, and how it ends and comes back.
 
-use std::process::Command;
-
 use linkit_bridge::collector::ErrorClass;
 use linkit_bridge::collector::postgres::PostgresDialect;
 use linkit_bridge::collector::sql::{Dialect, Link};
 
-use super::server::{PASSWORD, Server};
+use super::server::Server;
 use super::{ENOUGH, cell, link};
-use crate::support::{eventually, peers};
+use crate::support::certificates::Certificates;
+use crate::support::database::{PASSWORD, give_away};
+use crate::support::eventually;
 
 pub async fn the_version_moves_with_commits_alone(server: &Server) {
     server.run("CREATE TABLE skus (id int); CREATE TABLE other (id int)").await;
@@ -59,25 +59,25 @@ pub async fn refusals_show_no_secret(server: &Server) {
     server.run("CREATE ROLE nobody_at_all NOLOGIN; CREATE ROLE one LOGIN PASSWORD 'one' CONNECTION LIMIT 0").await;
     let port = server.port();
     for (user, database, password, class) in [
-        ("bridge", "postgres", "hunter3", ErrorClass::Unauthorized),
-        ("bridge", "postgres", "", ErrorClass::Unauthorized),
-        ("nobody_at_all", "postgres", "hunter3", ErrorClass::Unauthorized),
+        ("bridge", "linkit", "hunter3", ErrorClass::Unauthorized),
+        ("bridge", "linkit", "", ErrorClass::Unauthorized),
+        ("nobody_at_all", "linkit", "hunter3", ErrorClass::Unauthorized),
         ("bridge", "absent", PASSWORD, ErrorClass::NotFound),
-        ("one", "postgres", "one", ErrorClass::Other),
+        ("one", "linkit", "one", ErrorClass::Other),
     ] {
         let mut link = server.link_as(&format!("postgres://{user}@127.0.0.1:{port}/{database}"), password);
         let error = link.version().await.unwrap_err();
         assert_eq!(error.class, class, "{error}");
         assert!(error.message.starts_with(&format!("database 127.0.0.1:{port}/{database}: ")), "{error}");
-        assert!(!error.message.contains("hunter"), "{error}");
+        assert!(!error.message.contains("hunter") && !error.message.contains(PASSWORD), "{error}");
     }
 }
 
 pub async fn a_unix_socket_does(server: &Server) {
-    let (port, sockets) = (server.port(), server.path(""));
-    let mut link = server.link_as(&format!("postgres://bridge@localhost:{port}/postgres?host={sockets}"), "");
+    let (port, sockets) = (server.port(), server.path().display());
+    let mut link = server.link_as(&format!("postgres://bridge@localhost:{port}/linkit?host={sockets}"), "");
     link.version().await.unwrap();
-    assert_eq!(link.address(), format!("{sockets}:{port}/postgres"));
+    assert_eq!(link.address(), format!("{sockets}:{port}/linkit"));
     assert_eq!(cell(&mut link, "SELECT '1'").await.unwrap(), "1");
 }
 
@@ -86,12 +86,11 @@ pub async fn tls_is_used_where_the_server_has_it(server: &mut Server) {
     assert!(error.class == ErrorClass::Unreachable && error.message.contains("sslmode"), "{error}");
     let encrypted = "SELECT ssl::text FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
     assert_eq!(cell(&mut link(server).await, encrypted).await.unwrap(), "false");
-    let Some(openssl) = peers::program("openssl") else { return };
-    let (key, certificate) = (server.path("data/server.key"), server.path("data/server.crt"));
-    let arguments = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=db.example", "-days", "2"];
-    let made = Command::new(openssl).args(arguments).args(["-keyout", &key, "-out", &certificate]).output().unwrap();
-    assert!(made.status.success());
-    let _ = Command::new("chown").args(["nobody", &key, &certificate]).status();
+    let Some(made) = Certificates::make(server.path()) else { return };
+    give_away(server.path());
+    for (setting, file) in [("ssl_cert_file", &made.certificate), ("ssl_key_file", &made.key)] {
+        server.run(&format!("ALTER SYSTEM SET {setting} = '{}'", file.display())).await;
+    }
     server.run("ALTER SYSTEM SET ssl = on").await;
     server.reload();
     eventually("a server with TLS", || async {
@@ -101,16 +100,21 @@ pub async fn tls_is_used_where_the_server_has_it(server: &mut Server) {
     .await;
     assert_eq!(cell(&mut link(server).await, encrypted).await.unwrap(), "true");
     server.link("?sslmode=require").version().await.unwrap();
-    let strict = server.link(&format!("?sslmode=verify-full&sslrootcert={certificate}")).version().await.unwrap_err();
+    let authority = made.authority.display();
+    server.link(&format!("?sslmode=verify-full&sslrootcert={authority}")).version().await.unwrap();
+    let strict = server.link("?sslmode=verify-full").version().await.unwrap_err();
     assert!(strict.class == ErrorClass::Unreachable && strict.message.contains("certificate"), "{strict}");
 }
 
 pub async fn a_restart_is_survived(server: &mut Server) {
     let mut link = link(server).await;
-    for signal in ["-INT", "-QUIT"] {
+    for crashes in [false, true] {
         let before = link.version().await.unwrap();
-        server.down(signal).await;
-        server.up().await;
+        if crashes {
+            server.crash_and_start().await;
+        } else {
+            server.restart().await;
+        }
         let now = link.version().await.unwrap();
         assert_eq!(now.opening, before.opening + 1, "within the same call");
         assert_eq!(cell(&mut link, "SELECT '1'").await.unwrap(), "1");
@@ -124,7 +128,7 @@ pub async fn a_restart_is_survived(server: &mut Server) {
 
 pub async fn a_stopped_server_is_unreachable(mut server: Server) {
     let mut link = link(&server).await;
-    server.down("-INT").await;
+    server.stop().await;
     let error = link.version().await.unwrap_err();
     assert_eq!(error.class, ErrorClass::Unreachable, "{error}");
 }

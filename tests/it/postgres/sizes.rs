@@ -149,8 +149,7 @@ pub async fn names_of_every_kind(server: &Server) {
 pub async fn after_a_crash(server: &mut Server) {
     server.run(&format!("{}; ANALYZE fresh; CHECKPOINT", filled("unknown"))).await;
     let before = settled(server, "unknown", 200_000).await;
-    server.down("-QUIT").await;
-    server.up().await;
+    server.crash_and_start().await;
     let mut link = link(server).await;
     let unknown = signs(&mut link, "unknown").await.unwrap();
     assert_eq!((unknown.rows, unknown.level), (None, Some(0)));

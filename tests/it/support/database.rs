@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::backend::Sizes;
+use super::certificates::Certificates;
 
 /// The password of the role `bridge`.
 pub const PASSWORD: &str = "database-password-0123456789";
@@ -16,15 +17,45 @@ const NOBODY: u32 = 65534;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tls {
     Off,
+    /// Whoever comes by TCP may use it.
+    Offered,
     /// Whoever comes by TCP must use it.
     Required,
 }
 
-/// A server on a free port of loopback with an empty shop in its database `linkit` and the role of `deploy/sql`. It
-/// ends with the value.
+impl Tls {
+    /// The server's certificates in a directory, if it speaks TLS; outside `None` when there is no openssl.
+    pub fn certificates(self, directory: &Path) -> Option<Option<Certificates>> {
+        if self == Self::Off { Some(None) } else { Certificates::make(directory).map(Some) }
+    }
+}
+
+/// A server on a free port of loopback with a database `linkit`. It ends with the value.
 pub trait Database: Sized {
-    /// Starts one; `None` when a peer is absent.
+    /// The kind of source, as the bridge's config calls it.
+    const SOURCE: &'static str;
+
+    /// A connection of the administrator's.
+    type Session;
+
+    /// Starts one with nothing in its database, and with settings of its own (`name=value`); `None` when a peer is
+    /// absent.
+    async fn empty(tls: Tls, settings: &[&str]) -> Option<Self>;
+
+    /// Starts one with an empty shop and the role of `deploy/sql`; `None` when a peer is absent.
     async fn start(tls: Tls) -> Option<Self>;
+
+    /// Where the role `bridge` finds the database.
+    fn url(&self) -> String;
+
+    /// A connection of the administrator's to the database.
+    async fn session(&self) -> Self::Session;
+
+    /// Runs statements in a session.
+    async fn execute(session: &mut Self::Session, sql: &str);
+
+    /// What the sessions of the role `bridge` are at: one text each, empty for one that waits for a statement.
+    fn statements_of_the_bridge(&self) -> Vec<String>;
 
     /// What its administrator is answered: a line a row, without heads.
     fn sql(&self, sql: &str) -> String;
@@ -39,7 +70,10 @@ pub trait Database: Sized {
     /// Shuts the server down and waits until it is.
     async fn stop(&mut self);
 
-    /// Serves the same data on the same port after `stop`.
+    /// Ends it as if the machine had lost its power, but for what was written.
+    async fn crash(&mut self);
+
+    /// Serves the same data on the same port after `stop` or `crash`.
     async fn again(&mut self);
 }
 

@@ -3,6 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use sqlx::mysql::{MySqlConnectOptions, MySqlConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions};
+
 use super::backend::Sizes;
 use super::certificates::Certificates;
 use super::database::{Database, PASSWORD, Tls, give_away, run, seed_variables, unprivileged};
@@ -20,34 +23,62 @@ pub struct MariaDb {
     pub certificates: Option<Certificates>,
     server: PathBuf,
     client: PathBuf,
+    settings: Vec<String>,
     directory: Directory,
 }
 
 impl Database for MariaDb {
-    async fn start(tls: Tls) -> Option<Self> {
+    const SOURCE: &'static str = "mysql";
+
+    type Session = MySqlConnection;
+
+    async fn empty(tls: Tls, settings: &[&str]) -> Option<Self> {
         let (install, server, client) = (peer("mariadb-install-db")?, peer("mariadbd")?, peer("mariadb")?);
         let directory = Directory::new("mariadb");
-        let certificates = match tls {
-            Tls::Off => None,
-            Tls::Required => Some(Certificates::make(directory.path())?),
-        };
+        let certificates = tls.certificates(directory.path())?;
         give_away(directory.path());
         let mut make = unprivileged(&install, directory.path());
         make.arg("--no-defaults").arg(format!("--datadir={}", directory.path().join("data").display()));
+        make.arg(format!("--tmpdir={}", directory.path().display()));
         make.args(["--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve"]);
         make.args(["--innodb-flush-method=nosync", "--innodb-doublewrite=OFF"]);
         run(&mut make).unwrap_or_else(|error| panic!("mariadb-install-db: {error}"));
 
         let port = free_port();
-        let process = serve(&server, &directory, port, certificates.as_ref()).await;
-        let mariadb = Self { process, port, certificates, server, client, directory };
+        let mut settings: Vec<_> = settings.iter().map(|&setting| setting.to_owned()).collect();
+        settings.extend((tls == Tls::Required).then(|| "require-secure-transport=ON".to_owned()));
+        let process = serve(&server, &directory, port, certificates.as_ref(), &settings).await;
+        let mariadb = Self { process, port, certificates, server, client, settings, directory };
         // The administrator has no password, but comes by the socket, which lies in a closed directory.
         let setup = "DELETE FROM mysql.global_priv WHERE user = 'root' AND host != 'localhost'; FLUSH PRIVILEGES; \
-                     CREATE DATABASE linkit";
+                     CREATE DATABASE linkit CHARACTER SET utf8mb4";
         run(mariadb.admin().args(["--execute", setup])).unwrap();
+        Some(mariadb)
+    }
+
+    async fn start(tls: Tls) -> Option<Self> {
+        let mariadb = Self::empty(tls, &[]).await?;
         mariadb.file("tests/databases/mysql-schema.sql", None);
         mariadb.file("deploy/sql/mysql-role.sql", Some(format!("SET @password = '{PASSWORD}'")));
         Some(mariadb)
+    }
+
+    fn url(&self) -> String {
+        format!("mysql://bridge@127.0.0.1:{}/linkit", self.port)
+    }
+
+    async fn session(&self) -> MySqlConnection {
+        let options = MySqlConnectOptions::new().socket(self.directory.path().join("socket")).username("root");
+        options.database("linkit").connect().await.unwrap()
+    }
+
+    async fn execute(session: &mut MySqlConnection, sql: &str) {
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(session).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+    }
+
+    fn statements_of_the_bridge(&self) -> Vec<String> {
+        let sql = "SELECT CONCAT('.', COALESCE(INFO, '')) FROM information_schema.PROCESSLIST WHERE USER = 'bridge'";
+        self.sql(sql).lines().map(|line| line[1..].to_owned()).collect()
     }
 
     fn sql(&self, sql: &str) -> String {
@@ -61,8 +92,8 @@ impl Database for MariaDb {
         command.arg(format!("--port={}", self.port)).env("MYSQL_PWD", PASSWORD);
         match (tls, &self.certificates) {
             (Tls::Off, _) => command.arg("--skip-ssl"),
-            (Tls::Required, None) => command.args(["--ssl", "--ssl-verify-server-cert"]),
-            (Tls::Required, Some(made)) => {
+            (_, None) => command.args(["--ssl", "--ssl-verify-server-cert"]),
+            (_, Some(made)) => {
                 command.arg("--ssl-verify-server-cert").arg(format!("--ssl-ca={}", made.authority.display()))
             }
         };
@@ -83,8 +114,14 @@ impl Database for MariaDb {
         self.process.ended().await;
     }
 
+    async fn crash(&mut self) {
+        self.process.signal("-KILL");
+        self.process.ended().await;
+    }
+
     async fn again(&mut self) {
-        self.process = serve(&self.server, &self.directory, self.port, self.certificates.as_ref()).await;
+        let certificates = self.certificates.as_ref();
+        self.process = serve(&self.server, &self.directory, self.port, certificates, &self.settings).await;
     }
 }
 
@@ -111,7 +148,13 @@ impl MariaDb {
     }
 }
 
-async fn serve(server: &Path, directory: &Directory, port: u16, certificates: Option<&Certificates>) -> Process {
+async fn serve(
+    server: &Path,
+    directory: &Directory,
+    port: u16,
+    certificates: Option<&Certificates>,
+    settings: &[String],
+) -> Process {
     let path = |name: &str| directory.path().join(name).display().to_string();
     let mut command = unprivileged(server, directory.path());
     // Not even the machine's own configuration.
@@ -120,6 +163,8 @@ async fn serve(server: &Path, directory: &Directory, port: u16, certificates: Op
         command.arg(format!("--{name}={value}"));
     };
     set("datadir", &path("data"));
+    // A server that starts removes what looks like temporary tables from there, also another server's.
+    set("tmpdir", &directory.path().display().to_string());
     set("socket", &path("socket"));
     set("pid-file", &path("pid"));
     set("bind-address", "127.0.0.1");
@@ -133,7 +178,9 @@ async fn serve(server: &Path, directory: &Directory, port: u16, certificates: Op
     if let Some(made) = certificates {
         set("ssl-cert", &made.certificate.display().to_string());
         set("ssl-key", &made.key.display().to_string());
-        set("require-secure-transport", "ON");
+    }
+    for setting in settings {
+        command.arg(format!("--{setting}"));
     }
     let mut process = Process::start("mariadbd", &mut command);
     process.line("ready for connections").await;
