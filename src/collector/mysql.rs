@@ -15,11 +15,16 @@
 //!   quote quotes it, `"` is a text, `||` is an or, and `LIKE` has no escape unless one is named. Times are UTC.
 //!
 //! # What says that nothing has changed
-//! The position of InnoDB's redo log. A commit is itself written there, also of rows that were written long before,
-//! and whatever `innodb_flush_log_at_trx_commit` says, for it is the position in memory. Checkpoints, purge and
-//! statistics move it as well: a count too many, never one too few. It stands still some seconds after the last change.
-//! Other engines do not move it, so beside a table of theirs nothing is said; nor on MySQL before 8.0.30, which does
-//! not show it, while redo logging is off, and on Amazon Aurora, whose log is elsewhere.
+//! On MariaDB, 10.5 and later, the highest number that InnoDB has given to a transaction: each takes one when it begins
+//! to write and another when it commits, also long after its last row; reading, checkpoints and purge take none. A
+//! rollback takes one too: a count too many, never one too few.
+//!
+//! On MySQL, 8.0.30 and later, the position of InnoDB's redo log. A commit is itself written there, whatever
+//! `innodb_flush_log_at_trx_commit` says, for it is the position in memory. Checkpoints, purge and statistics move it as
+//! well, so it stands still some seconds after the last change.
+//!
+//! Other engines move neither, so beside a table of theirs nothing is said; nor on older servers, while redo logging is
+//! off, and on Amazon Aurora, whose log is elsewhere.
 //!
 //! MySQL is written for by its documentation; what runs in the tests is MariaDB.
 

@@ -36,8 +36,8 @@ const OTHER_ENGINES_LIMIT: Duration = Duration::from_millis(500);
 /// How long the server may wait for a lock on MySQL: longer than `lock_wait_timeout`, whose least is a second.
 const PROBE_LIMIT: Duration = Duration::from_millis(1200);
 
-/// Time from a commit's last record in the log until other sessions see what it wrote. The log goes first: whoever saw
-/// it move and counted at once might count without the commit, and take that for the count of the new position.
+/// Time from a commit's number, or its last record in the log, until other sessions see what it wrote. The number goes
+/// first: whoever saw it move and counted at once might count without the commit, and take that for the new count.
 const COMMIT_IS_SEEN_AFTER: Duration = Duration::from_millis(10);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +53,7 @@ pub(super) struct Session {
     flavour: Flavour,
     /// How long the server works for one statement; `None` where it was not told.
     limit: Option<Duration>,
-    /// Whether every commit moves the position of the redo log.
+    /// Whether every commit moves the position.
     position_tells: bool,
     position: Option<String>,
 }
@@ -166,11 +166,11 @@ fn limit_sql(flavour: Flavour, limit: Duration) -> String {
     }
 }
 
-/// Asks for the position of the redo log, under a limit of its own: the one in force is that of the last count. On
-/// MySQL only a `SELECT` is under it.
+/// Asks for what moves with each commit, under a limit of its own: the one in force is that of the last count. On MySQL
+/// only a `SELECT` is under it.
 fn position_sql(flavour: Flavour) -> &'static str {
     match flavour {
-        Flavour::MariaDb => "SET STATEMENT max_statement_time = 1 FOR SHOW GLOBAL STATUS LIKE 'Innodb_lsn_current'",
+        Flavour::MariaDb => "SET STATEMENT max_statement_time = 1 FOR SHOW GLOBAL STATUS LIKE 'Innodb_max_trx_id'",
         Flavour::MySql => "SHOW GLOBAL STATUS LIKE 'Innodb_redo_log_%'",
     }
 }
@@ -179,7 +179,7 @@ fn position(answer: &[Row]) -> Option<String> {
     if variable(answer, "Innodb_redo_log_enabled").is_some_and(|enabled| enabled != "ON") {
         return None;
     }
-    let position = variable(answer, "Innodb_lsn_current").or(variable(answer, "Innodb_redo_log_current_lsn"))?;
+    let position = variable(answer, "Innodb_max_trx_id").or(variable(answer, "Innodb_redo_log_current_lsn"))?;
     Some(position.to_owned())
 }
 
@@ -223,13 +223,13 @@ mod tests {
 
     #[test]
     fn the_position_is_there_only_where_every_commit_moves_it() {
-        assert_eq!(position(&answer(&[["Innodb_lsn_current", "44910"]])).as_deref(), Some("44910"));
+        assert_eq!(position(&answer(&[["Innodb_max_trx_id", "44910"]])).as_deref(), Some("44910"));
         let mysql = [["Innodb_redo_log_capacity_resized", "1"], ["Innodb_redo_log_current_lsn", "19607762"]];
         assert_eq!(
             position(&answer(&[mysql[0], mysql[1], ["Innodb_redo_log_enabled", "ON"]])).as_deref(),
             Some("19607762")
         );
         assert_eq!(position(&answer(&[mysql[1], ["Innodb_redo_log_enabled", "OFF"]])), None);
-        assert_eq!(position(&answer(&[])), None, "MySQL before 8.0.30");
+        assert_eq!(position(&answer(&[])), None, "MySQL before 8.0.30, MariaDB before 10.5");
     }
 }

@@ -152,8 +152,9 @@ fn stopped(path: &Path) -> CollectError {
     CollectError::new(
         ErrorClass::Stopped,
         format!(
-            "database {}: the backend that owns it is not running (no -wal and -shm beside it), and opening it would \
-             leave files that break its writes; start the backend",
+            "database {}: the backend that owns it is not running, or was not asked anything for minutes (no -wal and \
+             -shm beside it), and opening it would leave files that break its writes; start the backend, or ask it \
+             something",
             path.display()
         ),
     )
