@@ -124,7 +124,7 @@ impl SectionConfig {
     /// The longest time of one query. An attempt that ended before it would lose what it has read, and not learn that
     /// the query is too long.
     fn budget(&self, key: &str, set: Option<Duration>) -> Result<Duration, String> {
-        let budget = set.unwrap_or(COUNT_BUDGET);
+        let budget = set.unwrap_or_else(|| self.timeout.map_or(COUNT_BUDGET, |timeout| COUNT_BUDGET.min(timeout / 2)));
         match self.timeout {
             Some(timeout) if timeout <= budget => Err(format!(
                 "timeout {timeout:?} is no longer than {key} {budget:?}, so one slow query would void all others; \

@@ -1,6 +1,7 @@
 //! `linkit.staging.completed` over whatever may happen to source, bridge and clock: it never falls, counts nothing
 //! twice, and is the true number of completed items wherever the rules promise it.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use linkit_bridge::collector::{Collector, sqlite};
 use linkit_bridge::http_client::HttpClient;
 use linkit_bridge::reading::Ages;
 use linkit_bridge::registry::Registry;
-use linkit_bridge::state::{Saved, StateDirectory};
+use linkit_bridge::state::{Saved, StateDirectory, StateError};
 use proptest::prelude::*;
 use rusqlite::{Connection, params};
 
@@ -83,6 +84,17 @@ struct Scene {
     shown: Option<(u64, Wall)>,
 }
 
+/// A child that another test has forked holds the lock until it runs its program.
+fn opened(path: &Path) -> StateDirectory {
+    for _ in 0..10_000 {
+        match StateDirectory::open(path) {
+            Err(StateError::Taken { .. }) => std::thread::sleep(Duration::from_millis(1)),
+            opened => return opened.unwrap(),
+        }
+    }
+    panic!("{} stays taken", path.display());
+}
+
 impl Scene {
     async fn new(kind: Kind) -> Self {
         let (folder, document) = (Directory::new("completed"), Arc::new(Mutex::new(String::new())));
@@ -113,7 +125,7 @@ impl Scene {
 
     /// The bridge starts with what was kept, as it does.
     fn begin(&mut self) {
-        let directory = StateDirectory::open(&self.folder.path().join("state")).unwrap();
+        let directory = opened(&self.folder.path().join("state"));
         let completed = Completed::default();
         let registry = Registry::new(self.clock.clone(), Ages::default(), &[]);
         let now = self.clock.now();
