@@ -74,6 +74,7 @@ async fn sizes_are_told_without_counting() {
 async fn statements_are_bounded_and_only_read() {
     let Some(server) = Server::start().await else { return };
     statements::a_slow_one_ends_on_the_server(&server).await;
+    statements::none_takes_parallel_workers(&server).await;
     statements::a_dropped_one_ends_on_the_server(&server).await;
     statements::a_locked_table_is_locked(&server).await;
     statements::writes_and_second_statements_are_refused(&server).await;

@@ -24,6 +24,13 @@ pub async fn a_slow_one_ends_on_the_server(server: &Server) {
     assert_eq!(cell(&mut link, "SELECT pg_sleep(0.4)::text || 'done'").await.unwrap(), "done", "a budget is its own");
 }
 
+pub async fn none_takes_parallel_workers(server: &Server) {
+    let mut link = link(server).await;
+    link.version().await.unwrap();
+    let sql = "SELECT current_setting('max_parallel_workers_per_gather')";
+    assert_eq!(cell(&mut link, sql).await.unwrap(), "0");
+}
+
 pub async fn a_dropped_one_ends_on_the_server(server: &Server) {
     let mut link = link(server).await;
     let opening = link.version().await.unwrap().opening;
