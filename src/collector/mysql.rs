@@ -40,25 +40,6 @@ pub use link::MysqlLink;
 pub use target::MysqlConfig;
 
 use super::sql::Source;
-use crate::collector::ErrorClass;
-
-/// What can go wrong with a server.
-const ERROR_CLASSES: &[ErrorClass] = &[
-    ErrorClass::Budget,
-    ErrorClass::Damaged,
-    ErrorClass::Locked,
-    ErrorClass::Missing,
-    ErrorClass::NotFound,
-    ErrorClass::Other,
-    ErrorClass::Oversized,
-    ErrorClass::Panic,
-    ErrorClass::Range,
-    ErrorClass::Stopped,
-    ErrorClass::Timeout,
-    ErrorClass::Type,
-    ErrorClass::Unauthorized,
-    ErrorClass::Unreachable,
-];
 
 /// The database of `config`, connected to when it is first read.
 ///

@@ -1,7 +1,5 @@
 //! How MySQL and MariaDB write SQL, for a session whose `sql_mode` is `NO_BACKSLASH_ESCAPES`. Pure.
 
-use super::ERROR_CLASSES;
-use crate::collector::ErrorClass;
 use crate::collector::sql::{Dialect, Row, Signs, StagingTable};
 
 /// Longest name of an index.
@@ -19,10 +17,6 @@ pub struct MysqlDialect;
 impl Dialect for MysqlDialect {
     fn source(&self) -> &'static str {
         "mysql"
-    }
-
-    fn error_classes(&self) -> &'static [ErrorClass] {
-        ERROR_CLASSES
     }
 
     fn identifier(&self, name: &str) -> String {

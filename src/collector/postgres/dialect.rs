@@ -1,8 +1,6 @@
 //! How PostgreSQL writes SQL. Pure.
 
-use super::error::ERROR_CLASSES;
 use super::signs;
-use crate::collector::ErrorClass;
 use crate::collector::sql::{Dialect, Row, Signs, StagingTable};
 
 /// Longest part of a table's name in an index's: PostgreSQL cuts names at 63 bytes.
@@ -25,10 +23,6 @@ pub struct PostgresDialect;
 impl Dialect for PostgresDialect {
     fn source(&self) -> &'static str {
         "postgres"
-    }
-
-    fn error_classes(&self) -> &'static [ErrorClass] {
-        ERROR_CLASSES
     }
 
     fn identifier(&self, name: &str) -> String {

@@ -8,24 +8,6 @@ use sqlx::Error;
 use crate::collector::sql::wire::{ANSWER_MAX, ROWS_MAX, Trouble};
 use crate::collector::{CollectError, ErrorClass};
 
-/// What can go wrong with a database.
-pub(super) const ERROR_CLASSES: &[ErrorClass] = &[
-    ErrorClass::Budget,
-    ErrorClass::Damaged,
-    ErrorClass::Locked,
-    ErrorClass::Missing,
-    ErrorClass::NotFound,
-    ErrorClass::Other,
-    ErrorClass::Oversized,
-    ErrorClass::Panic,
-    ErrorClass::Range,
-    ErrorClass::Stopped,
-    ErrorClass::Timeout,
-    ErrorClass::Type,
-    ErrorClass::Unauthorized,
-    ErrorClass::Unreachable,
-];
-
 /// Longest part of an error that is the server's; what it complains about may be a whole statement or value.
 const CAUSE_CHARACTERS: usize = 300;
 
@@ -129,7 +111,9 @@ fn short(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::PostgresDialect;
     use super::*;
+    use crate::collector::sql::Dialect;
 
     #[test]
     fn every_kind_of_failure_has_its_class() {
@@ -156,7 +140,7 @@ mod tests {
             ("", ErrorClass::Other),
         ] {
             assert_eq!(classify(code).0, class, "{code}");
-            assert!(ERROR_CLASSES.contains(&class));
+            assert!(PostgresDialect.error_classes().contains(&class));
         }
     }
 

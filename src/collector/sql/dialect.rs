@@ -8,8 +8,25 @@ pub trait Dialect: Send + Sync {
     /// The kind of source, as in the config: the `source` attribute of the bridge's own figures.
     fn source(&self) -> &'static str;
 
-    /// What can go wrong with it.
-    fn error_classes(&self) -> &'static [ErrorClass];
+    /// What can go wrong with it: by default all that can with a server.
+    fn error_classes(&self) -> &'static [ErrorClass] {
+        &[
+            ErrorClass::Budget,
+            ErrorClass::Damaged,
+            ErrorClass::Locked,
+            ErrorClass::Missing,
+            ErrorClass::NotFound,
+            ErrorClass::Other,
+            ErrorClass::Oversized,
+            ErrorClass::Panic,
+            ErrorClass::Range,
+            ErrorClass::Stopped,
+            ErrorClass::Timeout,
+            ErrorClass::Type,
+            ErrorClass::Unauthorized,
+            ErrorClass::Unreachable,
+        ]
+    }
 
     /// A name of a column, quoted.
     fn identifier(&self, name: &str) -> String;
