@@ -109,7 +109,7 @@ impl Bridge {
         let sqlite = format!("source: sqlite, path: '{}'{both}", database.display());
         let config = database.with_file_name("bridge.yml");
         let text = format!(
-            "web: {{ listen: ['127.0.0.1:0'] }}\nruntime: {{ source: go, url: 'http://{host}' }}\n\
+            "web: {{ listen: ['127.0.0.1:0'], page: {{ scope_labels: false }} }}\nruntime: {{ source: go, url: 'http://{host}' }}\n\
              store: {{ {sqlite}{store} }}\nstaging: {{ {sqlite} }}\n"
         );
         std::fs::write(&config, text)?;

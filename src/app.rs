@@ -281,6 +281,7 @@ fn server(
         listen: listen.to_vec(),
         telemetry_path: config.web.telemetry_path.clone().unwrap_or(default.telemetry_path),
         keys,
+        page: config.web.page(),
         json: JsonConfig { version: config.service.version.clone(), megabyte: config.megabyte() },
     };
     let of = |key: &str| resource.iter().find(|(held, _)| held == key).map(|(_, value)| value.clone());

@@ -14,7 +14,7 @@ mod naming;
 
 pub use custom::{CUSTOM_PREFIX, CUSTOM_SERIES_MAX, CustomFigure, check_page_names};
 pub use figures::FIGURES;
-pub use naming::prometheus_name;
+pub use naming::{Translation, prometheus_name, unit_word};
 
 use std::sync::Arc;
 
@@ -54,8 +54,9 @@ impl Section {
     }
 }
 
-/// What the description of a figure that is read off a source ends with.
-const READ_AT_AN_INTERVAL: &str = " Read at an interval, not at the scrape.";
+/// What the description of a figure that is read off a source ends with; an output that knows the interval may say it
+/// in its place.
+pub const READ_AT_AN_INTERVAL: &str = " Read at an interval, not at the scrape.";
 
 /// How a figure behaves in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,6 +6,7 @@
 
 mod error;
 mod otel;
+mod page;
 mod variables;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ use crate::collector::config::SectionConfig;
 use crate::reading::Ages;
 pub use error::ConfigError;
 pub use otel::Otel;
+pub use page::PageSection;
 pub use variables::{CONFIG_FILE, VARIABLES, unknown_variables};
 
 /// How often anything may be done: oftener is a mistake, seldomer never comes.
@@ -87,6 +89,8 @@ pub struct WebConfig {
     pub listen: Option<Vec<String>>,
     /// The path of the scrape page; default `/metrics`.
     pub telemetry_path: Option<String>,
+    /// What stands on the scrape page, and how it is called.
+    pub page: Option<PageSection>,
     /// The keys for the JSON; without one it refuses all.
     pub api_keys: Option<Vec<ApiKeyConfig>>,
 }

@@ -4,3 +4,5 @@
 pub mod otlp;
 pub mod prometheus;
 pub mod telemetry_json;
+
+pub use prometheus::{PageConfig, Translation};

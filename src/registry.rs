@@ -7,13 +7,16 @@
 //!
 //! Why one reader: with two, the observations of one appear in the other (opentelemetry_sdk 0.33).
 
+mod durations;
 mod frame;
 mod instruments;
 mod restore;
 mod snapshot;
 
 pub use crate::reading::Number;
-pub use snapshot::{CollectorStatus, Family, Histogram, Point, PointValue, SectionStatus, Snapshot};
+pub use snapshot::{
+    CollectorStatus, Family, Histogram, NativeHistogram, Point, PointValue, Scope, SectionStatus, Snapshot,
+};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -133,6 +136,7 @@ impl Registry {
             let status = CollectorStatus {
                 section: section.clone(),
                 source,
+                interval: None,
                 attempts: 0,
                 up: None,
                 last_success: None,
@@ -144,6 +148,16 @@ impl Registry {
         }
         state.collectors.sort_by(|a, b| a.status.section.cmp(&b.status.section));
         drop(state);
+        self.changed();
+    }
+
+    /// Says how often `sections` are read.
+    pub fn read_every(&self, sections: &[Section], interval: Duration) {
+        for held in &mut self.state().collectors {
+            if sections.contains(&held.status.section) {
+                held.status.interval = Some(interval);
+            }
+        }
         self.changed();
     }
 
@@ -201,7 +215,7 @@ impl Registry {
     pub fn record(&self, figure: FigureId, took: Duration, attributes: &[(&'static str, &str)]) {
         let attributes: Vec<_> =
             attributes.iter().map(|(key, value)| KeyValue::new(*key, (*value).to_owned())).collect();
-        self.instruments.record(figure, took.as_secs_f64(), &attributes);
+        self.instruments.record(figure, took.as_secs_f64(), attributes);
     }
 
     /// Adds figures that are read at each collection. `read` must be quick and must not call the registry.
@@ -265,11 +279,10 @@ impl Registry {
         }
         frame.sort();
         let frame = Arc::new(frame);
-        let metrics = self.instruments.collect(&frame).unwrap_or_else(|error| {
+        let (metrics, families) = self.instruments.collect(&frame).unwrap_or_else(|error| {
             tracing::error!(%error, "failed to collect the instruments; a callback of an embedding program may have panicked");
             Default::default()
         });
-        let families = instruments::families(&metrics, &frame);
         let mut resource = self.instruments.resource().to_vec();
         if let Some(version) =
             source_version.as_ref().filter(|_| !resource.iter().any(|(key, _)| key == SERVICE_VERSION))

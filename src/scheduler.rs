@@ -29,6 +29,7 @@ const BEFORE_MIDNIGHT: Duration = Duration::from_millis(500);
 pub fn run(plan: Plan, registry: Arc<Registry>, clock: Arc<dyn Clock>) -> impl Future<Output = ()> + Send {
     let classes: Vec<_> = plan.collector.error_classes().iter().map(|class| class.name()).collect();
     registry.attach(plan.collector.source(), plan.collector.sections(), &classes);
+    registry.read_every(plan.collector.sections(), plan.interval);
     let sections = plan.collector.sections().to_vec();
     let job = Job { plan, sections, registry, clock, failures: 0, said: BTreeMap::new() };
     job.run()

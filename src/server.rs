@@ -35,7 +35,7 @@ use http::HeaderValue;
 use tokio::net::TcpListener;
 
 use crate::clock::Clock;
-use crate::output::prometheus::Syntax;
+use crate::output::prometheus::{PageConfig, Syntax, View};
 use crate::output::telemetry_json::{JsonConfig, Unavailable};
 use crate::registry::Registry;
 use cache::{Latest, LatestBy, Rendered};
@@ -51,6 +51,8 @@ pub struct ServerConfig {
     pub keys: Vec<ApiKey>,
     /// How the JSON is written.
     pub json: JsonConfig,
+    /// How the scrape page is.
+    pub page: PageConfig,
 }
 
 impl Default for ServerConfig {
@@ -60,6 +62,7 @@ impl Default for ServerConfig {
             telemetry_path: "/metrics".to_owned(),
             keys: Vec::new(),
             json: JsonConfig::default(),
+            page: PageConfig::default(),
         }
     }
 }
@@ -172,7 +175,7 @@ struct Shared {
     info: ServerInfo,
     home: page::HomePage,
     documents: Latest<Result<Document, Unavailable>>,
-    pages: LatestBy<Syntax, encoding::Body>,
+    pages: LatestBy<View, encoding::Body>,
     rendered: Arc<Rendered>,
 }
 

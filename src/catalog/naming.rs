@@ -1,12 +1,61 @@
 //! From OpenTelemetry names to Prometheus names, by the OpenTelemetry specification
-//! (compatibility/prometheus_and_openmetrics.md): the strategy `UnderscoreEscapingWithSuffixes`.
+//! (compatibility/prometheus_and_openmetrics.md).
+
+use serde::Deserialize;
 
 use super::Kind;
 
-/// The name of an instrument on the scrape page: characters a Prometheus name cannot hold become one `_`, the unit's
-/// word is appended unless it is there, counters end in `_total`.
+/// How an instrument's name becomes its name on the scrape page: the specification's `translation_strategy`
+/// (metrics/sdk_exporters/prometheus.md, "Configuration"). What a format cannot hold is escaped after it, as the client
+/// wishes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+pub enum Translation {
+    /// Characters a Prometheus name cannot hold become one `_`, the unit's word is appended unless it is there,
+    /// counters end in `_total`.
+    #[default]
+    UnderscoreEscapingWithSuffixes,
+    /// The same without unit and `_total`.
+    UnderscoreEscapingWithoutSuffixes,
+    /// Names keep all characters and get unit and `_total`.
+    #[serde(rename = "NoUTF8EscapingWithSuffixes")]
+    NoUtf8EscapingWithSuffixes,
+    /// Names stay as they are.
+    NoTranslation,
+}
+
+impl Translation {
+    /// Whether names and label names are made to fit `[a-zA-Z_:][a-zA-Z0-9_:]*`.
+    #[must_use]
+    pub const fn escapes(self) -> bool {
+        matches!(self, Self::UnderscoreEscapingWithSuffixes | Self::UnderscoreEscapingWithoutSuffixes)
+    }
+
+    /// Whether the unit's word and `_total` are appended.
+    #[must_use]
+    pub const fn adds_suffixes(self) -> bool {
+        matches!(self, Self::UnderscoreEscapingWithSuffixes | Self::NoUtf8EscapingWithSuffixes)
+    }
+
+    /// The name of an instrument on the scrape page.
+    #[must_use]
+    pub fn name(self, name: &str, unit: &str, kind: Kind) -> String {
+        let mut out = if self.escapes() { underscored(name) } else { name.to_owned() };
+        if self.adds_suffixes() {
+            add_suffixes(&mut out, unit, kind);
+        }
+        out
+    }
+}
+
+/// The name of an instrument on the scrape page by the default strategy.
 #[must_use]
 pub fn prometheus_name(name: &str, unit: &str, kind: Kind) -> String {
+    Translation::default().name(name, unit, kind)
+}
+
+/// The name with each run of characters that a Prometheus name cannot hold as one `_`; none at its end, where what is
+/// appended brings its own.
+fn underscored(name: &str) -> String {
     let mut out = String::with_capacity(name.len() + 16);
     for c in name.chars() {
         let c = if c.is_ascii_alphanumeric() || c == ':' { c } else { '_' };
@@ -17,24 +66,32 @@ pub fn prometheus_name(name: &str, unit: &str, kind: Kind) -> String {
     if out.starts_with(|c: char| c.is_ascii_digit()) {
         out.insert(0, '_');
     }
-    if let Some(stem) = out.strip_suffix("_total").filter(|_| kind == Kind::Counter) {
-        out.truncate(stem.len());
-    }
-    // What is appended brings its own `_`; two in a row would be a run.
     out.truncate(out.trim_end_matches('_').len().max(1));
-    if let Some(word) = unit_word(unit).filter(|word| out != *word && !out.ends_with(&format!("_{word}"))) {
+    out
+}
+
+fn add_suffixes(out: &mut String, unit: &str, kind: Kind) {
+    if let Some(stem) = before_last_word(out, "total").map(str::len).filter(|_| kind == Kind::Counter) {
+        out.truncate(stem);
+    }
+    if let Some(word) = unit_word(unit).filter(|word| out != word && before_last_word(out, word).is_none()) {
         out.push('_');
         out.push_str(&word);
     }
     if kind == Kind::Counter {
         out.push_str("_total");
     }
-    out
+}
+
+/// What stands before the last word of a name and its separator, if it is this word.
+fn before_last_word<'a>(name: &'a str, word: &str) -> Option<&'a str> {
+    name.strip_suffix(word)?.strip_suffix(['_', '.', '-', '/'])
 }
 
 /// The word a UCUM unit adds to a name: none for annotations and dimensionless units, such as `meters_per_second` for a
 /// rate.
-fn unit_word(unit: &str) -> Option<String> {
+#[must_use]
+pub fn unit_word(unit: &str) -> Option<String> {
     let unit = without_annotations(unit);
     let (over, per) = unit.split_once('/').map_or((unit.as_str(), None), |(over, per)| (over, Some(per)));
     let over = translated(over, &UNITS);
@@ -125,6 +182,25 @@ mod tests {
             ("odd", "a..b", Kind::Gauge, "odd_a_b"),
         ] {
             assert_eq!(prometheus_name(name, unit, kind), expected);
+        }
+    }
+
+    #[test]
+    fn f8_each_strategy_names_as_the_specification_says() {
+        use Translation::{NoTranslation, NoUtf8EscapingWithSuffixes, UnderscoreEscapingWithoutSuffixes};
+        for (strategy, name, unit, kind, expected) in [
+            (UnderscoreEscapingWithoutSuffixes, "heap.allocated", "By", Kind::Gauge, "heap_allocated"),
+            (UnderscoreEscapingWithoutSuffixes, "gc.cycles", "", Kind::Counter, "gc_cycles"),
+            (UnderscoreEscapingWithoutSuffixes, "gc.total", "", Kind::Counter, "gc_total"),
+            (NoUtf8EscapingWithSuffixes, "heap.allocated", "By", Kind::Gauge, "heap.allocated_bytes"),
+            (NoUtf8EscapingWithSuffixes, "heap.bytes", "By", Kind::Counter, "heap.bytes_total"),
+            (NoUtf8EscapingWithSuffixes, "gc.total", "", Kind::Counter, "gc_total"),
+            (NoUtf8EscapingWithSuffixes, "subtotal", "", Kind::Counter, "subtotal_total"),
+            (NoUtf8EscapingWithSuffixes, "größe", "m/s", Kind::Gauge, "größe_meters_per_second"),
+            (NoTranslation, "heap.allocated", "By", Kind::Counter, "heap.allocated"),
+            (NoTranslation, "9 lives", "1", Kind::Gauge, "9 lives"),
+        ] {
+            assert_eq!(strategy.name(name, unit, kind), expected, "{strategy:?}");
         }
     }
 }

@@ -14,6 +14,9 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("LINKIT_BRIDGE_SERVICE_INSTANCE", "service.instance"),
     ("LINKIT_BRIDGE_WEB_LISTEN", "web.listen[]"),
     ("LINKIT_BRIDGE_WEB_TELEMETRY_PATH", "web.telemetry_path"),
+    ("LINKIT_BRIDGE_WEB_PAGE_TRANSLATION_STRATEGY", "web.page.translation_strategy"),
+    ("LINKIT_BRIDGE_WEB_PAGE_TARGET_INFO", "web.page.target_info"),
+    ("LINKIT_BRIDGE_WEB_PAGE_SCOPE_LABELS", "web.page.scope_labels"),
     ("LINKIT_BRIDGE_API_KEY", "web.api_keys[0].key"),
     ("LINKIT_BRIDGE_API_KEY_FILE", "web.api_keys[0].key_file"),
     ("LINKIT_BRIDGE_API_KEY_SHA256", "web.api_keys[0].sha256"),
@@ -139,7 +142,8 @@ macro_rules! overlay {
 }
 
 overlay!(ServiceConfig: name, version, environment, instance);
-overlay!(WebConfig: listen, telemetry_path; api_keys);
+overlay!(WebConfig: listen, telemetry_path; page, api_keys);
+overlay!(super::PageSection: translation_strategy, target_info, scope_labels);
 
 /// Sections lie over each other field by field, where both are there.
 trait Overlaid: Sized {
@@ -159,7 +163,7 @@ macro_rules! overlay_optional {
     };
 }
 
-overlay_optional!(SectionConfig, OtlpSection, super::QueueSection);
+overlay_optional!(SectionConfig, OtlpSection, super::QueueSection, super::PageSection);
 
 overlay!(SectionConfig: source, interval, timeout, max_backoff, pid, pid_file, name, path, collections, tables, figures,
     query_budget, count_budget, table, status_column, completed_column, completed_type, states, url, user, password, password_file,
@@ -232,6 +236,8 @@ mod tests {
                 "protocol" => "http/protobuf",
                 "compression" => "none",
                 "pid" => "4711",
+                "translation_strategy" => "NoTranslation",
+                "target_info" | "scope_labels" => "false",
                 "completed_type" => "unix_seconds",
                 _ => "5s",
             };

@@ -5,19 +5,26 @@
 //! the `Accept` header's lines, [`render`] of its arguments. A figure without a reading is not in the snapshot and so
 //! not on the page; nothing is ever 0 for want of a source.
 //!
-//! The next text format is one more [`Syntax`], one row in `accept.rs`, and its differences in `writer.rs`; a format of
-//! another nature (protobuf) is a writer of its own beside that one, over the same `page.rs`, so that every format
-//! shows the same families.
+//! `page.rs` decides what stands on a page, for all formats and escaping schemes alike; a writer only writes it. The next
+//! text format is described in `format.rs`; one of another nature is a writer of its own beside `protobuf.rs`.
 
 mod accept;
+mod escaping;
 mod family;
+mod format;
 mod joined;
 mod labels;
 mod number;
 mod page;
+mod protobuf;
+mod selection;
 mod writer;
 
+pub use crate::catalog::Translation;
 pub use accept::negotiate;
+pub use escaping::Escaping;
+pub use format::{Format, Syntax};
+pub use selection::{Selection, UnknownSection};
 
 use std::fmt;
 
@@ -27,55 +34,39 @@ use crate::registry::Snapshot;
 use page::Page;
 use writer::Writer;
 
-/// What a body is written in. Bodies of one snapshot may be cached by it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Syntax {
-    /// Prometheus text format 0.0.4 (prometheus/docs, exposition_formats.md).
-    Text004,
-    /// OpenMetrics 1.0.0 (prometheus/docs, specs/om/open_metrics_spec.md).
-    OpenMetrics100,
+/// What stands on the page besides the figures, and how they are called (OpenTelemetry specification,
+/// metrics/sdk_exporters/prometheus.md, "Configuration").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PageConfig {
+    /// How OpenTelemetry names become names on the page.
+    pub translation: Translation,
+    /// Whether the resource stands on the page, as `target_info`.
+    pub target_info: bool,
+    /// Whether each series of an instrument tells its scope, in labels `otel_scope_…`.
+    pub scope_labels: bool,
 }
 
-impl Syntax {
-    /// All of them.
-    pub const ALL: [Self; 2] = [Self::Text004, Self::OpenMetrics100];
-
-    /// Its name, as an attribute of the bridge's own figures.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Text004 => "text-0.0.4",
-            Self::OpenMetrics100 => "openmetrics-1.0.0",
-        }
+impl Default for PageConfig {
+    fn default() -> Self {
+        Self { translation: Translation::default(), target_info: true, scope_labels: true }
     }
 }
 
-/// What a client is answered: a syntax, and what the answer says of itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Format {
-    /// What the body is written in.
+/// What one client is shown. Bodies of one snapshot may be cached by it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct View {
+    /// What it is written in.
     pub syntax: Syntax,
-    /// Whether the client named an escaping scheme, and so is told the one in use: always underscores, the default
-    /// (prometheus/docs, escaping_schemes.md).
-    pub says_escaping: bool,
+    /// What becomes of names that the oldest format could not hold.
+    pub escaping: Escaping,
+    /// The sections that are shown.
+    pub selection: Selection,
 }
 
-impl Format {
-    /// What is answered to those who do not choose.
-    pub const TEXT_0_0_4: Self = Self { syntax: Syntax::Text004, says_escaping: false };
-
-    /// The `Content-Type` to answer with. Escaping is told only to those who asked: OpenMetrics 1.0.0 fixes its type
-    /// without it, Prometheus 3 names it in its own (prometheus/docs, content_negotiation.md).
-    #[must_use]
-    pub const fn content_type(self) -> &'static str {
-        match (self.syntax, self.says_escaping) {
-            (Syntax::Text004, false) => "text/plain; version=0.0.4; charset=utf-8",
-            (Syntax::Text004, true) => "text/plain; version=0.0.4; charset=utf-8; escaping=underscores",
-            (Syntax::OpenMetrics100, false) => "application/openmetrics-text; version=1.0.0; charset=utf-8",
-            (Syntax::OpenMetrics100, true) => {
-                "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=underscores"
-            }
-        }
+impl From<Syntax> for View {
+    /// The whole page with underscores.
+    fn from(syntax: Syntax) -> Self {
+        Self { syntax, escaping: Escaping::default(), selection: Selection::default() }
     }
 }
 
@@ -84,7 +75,7 @@ impl Format {
 pub struct Rendered {
     /// The page.
     pub body: Vec<u8>,
-    /// What could not stand on it; the same for every syntax. Rendering keeps no state, so whoever calls it logs each
+    /// What could not stand on it; the same for every view. Rendering keeps no state, so whoever calls it logs each
     /// of these once.
     pub dropped: Vec<Dropped>,
 }
@@ -103,6 +94,11 @@ pub struct Dropped {
 pub enum DropReason {
     /// The family's name is no metric name.
     Name,
+    /// The family's help, where another family of the same name on the page has one.
+    Help {
+        /// The other family's name on the page.
+        with: String,
+    },
     /// The family, or one of its samples, would have the name of another one's.
     Clash {
         /// The other family's name on the page.
@@ -121,6 +117,9 @@ impl fmt::Display for Dropped {
         write!(f, "{}: ", self.family)?;
         match &self.reason {
             DropReason::Name => f.write_str("its name is no metric name; rename it"),
+            DropReason::Help { with } => {
+                write!(f, "its help, for that of {with}, with which it shares a name on the page; make them the same")
+            }
             DropReason::Clash { with } => write!(f, "its name on the page clashes with {with}; rename one of them"),
             DropReason::Labels => f.write_str("series with an invalid or reserved label name; rename the label"),
             DropReason::Value => f.write_str("series with a value that its kind forbids"),
@@ -133,13 +132,18 @@ impl fmt::Display for Dropped {
 
 /// Renders a snapshot and the families that join it.
 #[must_use]
-pub fn render(snapshot: &Snapshot, joined: &[MetricFamily], syntax: Syntax) -> Rendered {
-    let page = Page::new(snapshot, joined);
-    let mut writer = Writer::new(syntax, &page.families);
-    for family in &page.families {
-        writer.family(family);
+pub fn render(snapshot: &Snapshot, joined: &[MetricFamily], config: &PageConfig, view: &View) -> Rendered {
+    let mut page = Page::new(snapshot, joined, config);
+    let dropped = std::mem::take(&mut page.dropped);
+    let families = page.families(view.escaping, &view.selection);
+    if view.syntax == Syntax::Protobuf {
+        let mut body = Vec::with_capacity(families.iter().map(writer::estimate).sum());
+        families.iter().for_each(|family| protobuf::push_family(&mut body, family));
+        return Rendered { body, dropped };
     }
-    Rendered { body: writer.finish(), dropped: page.dropped }
+    let mut writer = Writer::new(view.syntax, &families);
+    families.iter().for_each(|family| writer.family(family));
+    Rendered { body: writer.finish(), dropped }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use opentelemetry::{Key, KeyValue};
 
-use crate::catalog::FigureId;
+use crate::catalog::{FigureId, Section};
 use crate::clock::{Moment, Wall};
 use crate::reading::{Age, Ages, CustomReading, Number, Reading, Readings};
 
@@ -44,8 +44,8 @@ pub(super) type ObservedCustom = Observed<String, Number>;
 #[derive(Debug)]
 pub(super) struct Frame {
     figures: Vec<Vec<Observed>>,
-    /// By the figure's OpenTelemetry name.
-    custom: BTreeMap<String, Vec<ObservedCustom>>,
+    /// By the figure's OpenTelemetry name, with the section it is read for.
+    custom: BTreeMap<String, (Section, Vec<ObservedCustom>)>,
 }
 
 impl Frame {
@@ -60,11 +60,11 @@ impl Frame {
         self.figures[reading.figure as usize].push(Observed::new(reading.attributes, value, reading.start, time));
     }
 
-    fn add_custom(&mut self, reading: &CustomReading, time: Wall) {
+    fn add_custom(&mut self, section: &Section, reading: &CustomReading, time: Wall) {
         let observed = Observed::new(reading.attributes.clone(), reading.value, reading.start, time);
         match self.custom.get_mut(reading.figure.name()) {
-            Some(series) => series.push(observed),
-            None => drop(self.custom.insert(reading.figure.name().to_owned(), vec![observed])),
+            Some((_, series)) => series.push(observed),
+            None => drop(self.custom.insert(reading.figure.name().to_owned(), (section.clone(), vec![observed]))),
         }
     }
 
@@ -86,7 +86,7 @@ impl Frame {
             self.add(reading, time);
         }
         for reading in &unit.custom {
-            self.add_custom(reading, unit.taken.wall);
+            self.add_custom(&unit.section, reading, unit.taken.wall);
         }
     }
 
@@ -95,7 +95,7 @@ impl Frame {
         for series in &mut self.figures {
             series.sort_by(|a, b| a.attributes.cmp(&b.attributes));
         }
-        for series in self.custom.values_mut() {
+        for (_, series) in self.custom.values_mut() {
             series.sort_by(|a, b| a.attributes.cmp(&b.attributes));
         }
     }
@@ -107,7 +107,12 @@ impl Frame {
 
     /// The series of a custom figure by its OpenTelemetry name.
     pub(super) fn custom(&self, name: &str) -> &[ObservedCustom] {
-        self.custom.get(name).map_or(&[], Vec::as_slice)
+        self.custom.get(name).map_or(&[], |(_, series)| series)
+    }
+
+    /// The section a custom figure is read for.
+    pub(super) fn custom_section(&self, name: &str) -> Option<&Section> {
+        self.custom.get(name).map(|(section, _)| section)
     }
 
     /// One series of a figure by its sorted attributes.
@@ -140,4 +145,4 @@ impl FrameCell {
 }
 
 /// The latest readings, by section and unit.
-pub(super) type Held = BTreeMap<(crate::catalog::Section, String), Readings>;
+pub(super) type Held = BTreeMap<(Section, String), Readings>;

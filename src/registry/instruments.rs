@@ -15,8 +15,9 @@ use opentelemetry_sdk::metrics::{
 };
 use opentelemetry_sdk::resource::{Resource, TelemetryResourceDetector};
 
+use super::durations::Durations;
 use super::frame::{Frame, FrameCell};
-use super::snapshot::{Family, Histogram, Point, PointValue};
+use super::snapshot::{Family, Histogram, Point, PointValue, Scope};
 use crate::catalog::{CUSTOM_SERIES_MAX, CustomFigure, FIGURES, Figure, FigureId, Kind};
 use crate::reading::Number;
 
@@ -62,7 +63,7 @@ pub(super) struct Instruments {
     reader: SharedReader,
     provider: SdkMeterProvider,
     resource: Vec<(String, String)>,
-    histograms: Vec<(FigureId, SdkHistogram<f64>)>,
+    durations: Durations,
     cell: FrameCell,
 }
 
@@ -86,9 +87,9 @@ impl Instruments {
             InstrumentationScope::builder(env!("CARGO_PKG_NAME")).with_version(env!("CARGO_PKG_VERSION")).build();
         let meter = provider.meter_with_scope(scope);
         let cell = FrameCell::new();
-        let histograms = FIGURES.iter().filter_map(|figure| build(&meter, figure, &cell)).collect();
+        let durations = Durations::new(FIGURES.iter().filter_map(|figure| build(&meter, figure, &cell)).collect());
         custom.iter().for_each(|figure| build_custom(&meter, figure, &cell));
-        Self { reader, provider, resource: told, histograms, cell }
+        Self { reader, provider, resource: told, durations, cell }
     }
 
     pub(super) const fn provider(&self) -> &SdkMeterProvider {
@@ -101,20 +102,23 @@ impl Instruments {
     }
 
     /// Records a duration; `attributes` sorted by key.
-    pub(super) fn record(&self, figure: FigureId, seconds: f64, attributes: &[KeyValue]) {
-        if let Some((_, histogram)) = self.histograms.iter().find(|(id, _)| *id == figure) {
-            histogram.record(seconds, attributes);
-        }
+    pub(super) fn record(&self, figure: FigureId, seconds: f64, attributes: Vec<KeyValue>) {
+        self.durations.record(figure, seconds, attributes);
     }
 
-    /// Collects all instruments, the catalogue's from `frame`.
-    pub(super) fn collect(&self, frame: &Arc<Frame>) -> Result<ResourceMetrics, String> {
+    /// Collects all instruments, the catalogue's from `frame`: in the SDK's form and as families.
+    pub(super) fn collect(&self, frame: &Arc<Frame>) -> Result<(ResourceMetrics, Vec<Family>), String> {
         self.cell.set(Arc::clone(frame));
         let mut metrics = ResourceMetrics::default();
+        let observed = self.durations.observe();
         // Our callbacks cannot panic; those of an embedding program's instruments may, and must not end who collects.
         let collected = std::panic::catch_unwind(AssertUnwindSafe(|| self.reader.collect(&mut metrics)));
         match collected {
-            Ok(Ok(())) => Ok(metrics),
+            Ok(Ok(())) => {
+                let mut families = families(&metrics, frame);
+                observed.attach(&mut families);
+                Ok((metrics, families))
+            }
             Ok(Err(error)) => Err(error.to_string()),
             Err(_) => Err("a callback panicked".to_owned()),
         }
@@ -205,17 +209,23 @@ pub(super) fn to_seconds(nanoseconds: u64) -> f64 {
 
 /// From the SDK's data to families sorted by name, each series with the start and time of its reading, those of custom
 /// figures with its exact value.
-pub(super) fn families(metrics: &ResourceMetrics, frame: &Frame) -> Vec<Family> {
+fn families(metrics: &ResourceMetrics, frame: &Frame) -> Vec<Family> {
     let mut families: Vec<Family> = metrics
         .scope_metrics()
-        .flat_map(|scope| scope.metrics())
-        .filter_map(family)
+        .flat_map(|held| {
+            let scope = Arc::new(scope(held.scope()));
+            held.metrics().filter_map(move |metric| family(metric, &scope))
+        })
         .filter(|family| !family.points.is_empty())
         .collect();
-    families.sort_by(|a, b| a.name.cmp(&b.name));
+    families.sort_by(|a, b| (&a.name, &a.scope.name).cmp(&(&b.name, &b.scope.name)));
     for family in &mut families {
         family.points.sort_by(|a, b| a.attributes.cmp(&b.attributes));
         let figure = FIGURES.iter().find(|figure| figure.name == family.name);
+        family.section = match figure {
+            Some(figure) => figure.section.cloned(),
+            None => frame.custom_section(&family.name).cloned(),
+        };
         for point in &mut family.points {
             let (start, time) = if let Some(figure) = figure {
                 let Some(series) = frame.find(figure.id, &point.attributes) else { continue };
@@ -232,14 +242,23 @@ pub(super) fn families(metrics: &ResourceMetrics, frame: &Frame) -> Vec<Family> 
     families
 }
 
-fn family(metric: &Metric) -> Option<Family> {
+fn scope(scope: &InstrumentationScope) -> Scope {
+    Scope {
+        name: scope.name().to_owned(),
+        version: scope.version().map(ToOwned::to_owned),
+        schema_url: scope.schema_url().map(ToOwned::to_owned),
+        attributes: attributes(scope.attributes()),
+    }
+}
+
+fn family(metric: &Metric, scope: &Arc<Scope>) -> Option<Family> {
     let (kind, points) = match metric.data() {
         AggregatedMetrics::U64(data) => points(data, |value| Number::Int(value.into())),
         AggregatedMetrics::I64(data) => points(data, |value| Number::Int(value.into())),
         AggregatedMetrics::F64(data) => points(data, Number::Float),
     }?;
     let (name, unit, help) = (metric.name().to_owned(), metric.unit().to_owned(), metric.description().to_owned());
-    Some(Family { name, unit, help, kind, points })
+    Some(Family { name, unit, help, kind, scope: Arc::clone(scope), section: None, points })
 }
 
 /// The series of one instrument. Exponential histograms have no place in the text formats and are left to OTLP.
@@ -276,6 +295,7 @@ fn points<T: Copy>(data: &MetricData<T>, number: impl Fn(T) -> Number) -> Option
                     counts: point.bucket_counts().collect(),
                     sum: number(point.sum()).to_float(),
                     count: point.count(),
+                    native: None,
                 }),
             });
             Some((Kind::Histogram, points.collect()))

@@ -1,5 +1,9 @@
 //! The snapshot: one collection of the registry, immutable, everything an output needs.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
 use opentelemetry_sdk::metrics::data::ResourceMetrics;
 
 use crate::catalog::{FigureId, Kind, Section};
@@ -66,8 +70,25 @@ pub struct Family {
     pub help: String,
     /// Gauge (non-monotonic sums included), counter or histogram.
     pub kind: Kind,
+    /// The scope it was made in.
+    pub scope: Arc<Scope>,
+    /// The section it is read for; `None` for the bridge's own and those of an embedding program.
+    pub section: Option<Section>,
     /// Its series, sorted by attributes.
     pub points: Vec<Point>,
+}
+
+/// An instrumentation scope (OpenTelemetry specification, common/instrumentation-scope.md).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scope {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: Option<String>,
+    /// The schema its telemetry follows.
+    pub schema_url: Option<String>,
+    /// Its attributes.
+    pub attributes: Vec<(String, String)>,
 }
 
 /// One series.
@@ -103,6 +124,30 @@ pub struct Histogram {
     pub sum: f64,
     /// Number of the values.
     pub count: u64,
+    /// The same values in exponential buckets, for the formats that can carry them.
+    pub native: Option<NativeHistogram>,
+}
+
+/// A distribution of values above 0 in exponential buckets, those without a value left out (prometheus/docs,
+/// specs/native_histograms.md).
+#[derive(Clone, Debug, PartialEq)]
+pub struct NativeHistogram {
+    /// Each power of two is divided into 2^`schema` buckets.
+    pub schema: i32,
+    /// Values up to this one count as 0.
+    pub zero_threshold: f64,
+    /// Number of the values that count as 0.
+    pub zero_count: u64,
+    /// Numbers of values, not cumulative, by bucket: bucket `i` ends with 2^(`i` / 2^`schema`).
+    pub buckets: BTreeMap<i32, u64>,
+}
+
+impl NativeHistogram {
+    /// Number of the values.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.zero_count + self.buckets.values().sum::<u64>()
+    }
 }
 
 /// The state of a section of the JSON, judged over the figures the document names.
@@ -129,6 +174,8 @@ pub struct CollectorStatus {
     pub section: Section,
     /// The kind of source.
     pub source: &'static str,
+    /// The time from one attempt to the next, where a scheduler has said it.
+    pub interval: Option<Duration>,
     /// Finished attempts.
     pub attempts: u64,
     /// Whether the last attempt succeeded; `None` before the first.

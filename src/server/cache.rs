@@ -2,8 +2,7 @@
 //!
 //! It knows versions and bytes, not what is rendered; it counts what it renders, for the bridge's own figures.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::hash::Hash;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::catalog::FigureId;
@@ -34,19 +33,34 @@ impl<T> Latest<T> {
     }
 }
 
-/// The latest rendering in each of several formats. Formats must be few: each is kept.
+/// The latest rendering in each of the formats that are asked for. Those who ask choose among many, so only a few are
+/// kept: the ones asked for last.
 #[derive(Debug)]
-pub(super) struct LatestBy<K, T>(Mutex<HashMap<K, Arc<Latest<T>>>>);
+pub(super) struct LatestBy<K, T>(Mutex<Vec<(K, Arc<Latest<T>>)>>);
 
-impl<K: Copy + Eq + Hash, T> LatestBy<K, T> {
-    pub(super) fn new() -> Self {
-        Self(Mutex::default())
+impl<K: Clone + Eq, T> LatestBy<K, T> {
+    /// More than different scrapers of one bridge are likely to want.
+    const KEPT: usize = 6;
+
+    pub(super) const fn new() -> Self {
+        Self(Mutex::new(Vec::new()))
     }
 
     /// As [`Latest::get`], for one format; formats do not wait for each other.
-    pub(super) fn get(&self, format: K, version: u64, render: impl FnOnce() -> T) -> Arc<T> {
-        let latest = Arc::clone(lock(&self.0).entry(format).or_insert_with(|| Arc::new(Latest::new())));
-        latest.get(version, render)
+    pub(super) fn get(&self, format: &K, version: u64, render: impl FnOnce() -> T) -> Arc<T> {
+        self.of(format).get(version, render)
+    }
+
+    fn of(&self, format: &K) -> Arc<Latest<T>> {
+        let mut kept = lock(&self.0);
+        let asked = match kept.iter().position(|(held, _)| held == format) {
+            Some(at) => kept.remove(at),
+            None => (format.clone(), Arc::new(Latest::new())),
+        };
+        kept.truncate(Self::KEPT - 1);
+        let latest = Arc::clone(&asked.1);
+        kept.insert(0, asked);
+        latest
     }
 }
 
@@ -119,9 +133,21 @@ mod tests {
     #[test]
     fn formats_are_kept_apart() {
         let latest = LatestBy::new();
-        assert_eq!(*latest.get('a', 1, || 1), 1);
-        assert_eq!(*latest.get('b', 1, || 2), 2);
-        assert_eq!(*latest.get('a', 1, || 3), 1);
+        assert_eq!(*latest.get(&'a', 1, || 1), 1);
+        assert_eq!(*latest.get(&'b', 1, || 2), 2);
+        assert_eq!(*latest.get(&'a', 1, || 3), 1);
+    }
+
+    #[test]
+    fn only_the_formats_asked_for_last_are_kept() {
+        let latest = LatestBy::new();
+        for format in 0..20 {
+            latest.get(&format, 1, || format);
+            latest.get(&0, 1, || 0);
+        }
+        assert_eq!(lock(&latest.0).len(), LatestBy::<i32, i32>::KEPT);
+        assert_eq!(*latest.get(&0, 1, || panic!("dropped what is asked for")), 0);
+        assert_eq!(*latest.get(&1, 1, || 100), 100);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Content encoding: whether the client may be sent gzip, and a body that is compressed at most once.
+//! Content encoding: what the client may be sent, and a body that is compressed at most once in each coding.
 
 use std::io::Write as _;
 use std::sync::OnceLock;
@@ -9,41 +9,57 @@ use flate2::write::GzEncoder;
 use http::header::ACCEPT_ENCODING;
 use http::{HeaderMap, HeaderValue};
 
-/// A rendered body with its compressed twin, which is made when a client first asks for it.
+/// The codings there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Coding {
+    Gzip,
+    Zstd,
+}
+
+/// A rendered body with its compressed twins, each made when a client first asks for it.
 #[derive(Debug)]
 pub(super) struct Body {
     plain: Bytes,
     gzip: OnceLock<Option<Bytes>>,
+    zstd: OnceLock<Option<Bytes>>,
 }
 
 impl Body {
     /// A body of these bytes.
     pub(super) fn new(plain: impl Into<Bytes>) -> Self {
-        Self { plain: plain.into(), gzip: OnceLock::new() }
+        Self { plain: plain.into(), gzip: OnceLock::new(), zstd: OnceLock::new() }
     }
 
     /// The bytes to send, and the `Content-Encoding` they need.
     pub(super) fn for_client(&self, headers: &HeaderMap) -> (Bytes, Option<HeaderValue>) {
-        if accepts_gzip(headers)
-            && let Some(gzip) = self.gzip.get_or_init(|| compress(&self.plain))
-        {
-            return (gzip.clone(), Some(HeaderValue::from_static("gzip")));
+        let (compressed, name) = match accepted(headers) {
+            Some(Coding::Gzip) => (self.gzip.get_or_init(|| gzip(&self.plain)), "gzip"),
+            Some(Coding::Zstd) => (self.zstd.get_or_init(|| zstd(&self.plain)), "zstd"),
+            None => (&None, ""),
+        };
+        match compressed {
+            Some(bytes) => (bytes.clone(), Some(HeaderValue::from_static(name))),
+            None => (self.plain.clone(), None),
         }
-        (self.plain.clone(), None)
     }
 }
 
 /// Compressed fast: a page is rendered anew each second at most, and the wire is mostly local.
-fn compress(plain: &[u8]) -> Option<Bytes> {
+fn gzip(plain: &[u8]) -> Option<Bytes> {
     let mut encoder = GzEncoder::new(Vec::with_capacity(plain.len() / 4), Compression::fast());
     encoder.write_all(plain).ok()?;
     encoder.finish().ok().map(Bytes::from)
 }
 
-/// Whether gzip is acceptable and not less wanted than no encoding (RFC 9110, 12.5.3). What cannot be read counts as
-/// refused: a body without encoding is right for every client.
-fn accepts_gzip(headers: &HeaderMap) -> bool {
-    let (mut gzip, mut any, mut identity) = (None, None, None);
+fn zstd(plain: &[u8]) -> Option<Bytes> {
+    const FAST: i32 = 1;
+    zstd::bulk::compress(plain, FAST).ok().map(Bytes::from)
+}
+
+/// The coding that is acceptable and not less wanted than another or none (RFC 9110, 12.5.3); `*` means gzip, which all
+/// who write it can read. What cannot be read counts as refused: a body without encoding is right for every client.
+fn accepted(headers: &HeaderMap) -> Option<Coding> {
+    let (mut gzip, mut zstd, mut any, mut identity) = (None, None, None, None);
     let values = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
     for coding in values.flat_map(|value| value.split(',')) {
         let mut parts = coding.split(';').map(str::trim);
@@ -51,13 +67,15 @@ fn accepts_gzip(headers: &HeaderMap) -> bool {
         let quality = parts.next().map_or(1.0, quality);
         match name.as_str() {
             "gzip" | "x-gzip" => gzip = Some(quality),
+            "zstd" => zstd = Some(quality),
             "*" => any = Some(quality),
             "identity" => identity = Some(quality),
             _ => {}
         }
     }
-    let gzip: f32 = gzip.or(any).unwrap_or(0.0);
-    gzip > 0.0 && gzip >= identity.unwrap_or(0.0)
+    let (gzip, zstd): (f32, f32) = (gzip.or(any).unwrap_or(0.0), zstd.unwrap_or(0.0));
+    let (coding, quality) = if zstd >= gzip { (Coding::Zstd, zstd) } else { (Coding::Gzip, gzip) };
+    (quality > 0.0 && quality >= identity.unwrap_or(0.0)).then_some(coding)
 }
 
 fn quality(parameter: &str) -> f32 {
@@ -80,7 +98,7 @@ mod tests {
         for yes in
             ["gzip", "GZIP", "x-gzip", "deflate, gzip;q=0.1", "*", "gzip ; Q=1.0", "br;q=1, *;q=0.5", "gzip,identity"]
         {
-            assert!(accepts_gzip(&headers(&[yes])), "{yes}");
+            assert_eq!(accepted(&headers(&[yes])), Some(Coding::Gzip), "{yes}");
         }
         for no in [
             "",
@@ -94,23 +112,44 @@ mod tests {
             "gzip;q=x",
             "gzip;q=nan",
         ] {
-            assert!(!accepts_gzip(&headers(&[no])), "{no}");
+            assert_eq!(accepted(&headers(&[no])), None, "{no}");
         }
-        assert!(!accepts_gzip(&headers(&["gzip;q=0.2, identity;q=0.9"])));
-        assert!(accepts_gzip(&headers(&["br", "gzip"])));
-        assert!(!accepts_gzip(&headers(&[])));
+        assert_eq!(accepted(&headers(&["gzip;q=0.2, identity;q=0.9"])), None);
+        assert_eq!(accepted(&headers(&["br", "gzip"])), Some(Coding::Gzip));
+        assert_eq!(accepted(&headers(&[])), None);
     }
 
     #[test]
-    fn a_body_is_compressed_once() {
+    fn a11_zstd_only_where_it_is_named() {
+        for (value, expected) in [
+            ("zstd", Some(Coding::Zstd)),
+            ("gzip, deflate, br, zstd", Some(Coding::Zstd)),
+            ("Zstd;q=0.5, gzip;q=0.4", Some(Coding::Zstd)),
+            ("zstd;q=0.4, gzip;q=0.5", Some(Coding::Gzip)),
+            ("zstd;q=0, *", Some(Coding::Gzip)),
+            ("zstd;q=0", None),
+            ("zstd;q=0.1, identity", None),
+        ] {
+            assert_eq!(accepted(&headers(&[value])), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_body_is_compressed_once_in_each_coding() {
         let body = Body::new("figure 1\n".repeat(500));
         let (plain, none) = body.for_client(&headers(&[]));
-        let (first, gzip) = body.for_client(&headers(&["gzip"]));
-        let (second, _) = body.for_client(&headers(&["gzip"]));
-        assert_eq!((none, gzip), (None, Some(HeaderValue::from_static("gzip"))));
-        assert_eq!(first.as_ptr(), second.as_ptr());
-        let mut text = Vec::new();
-        flate2::read::GzDecoder::new(&first[..]).read_to_end(&mut text).unwrap();
-        assert_eq!(text, plain);
+        assert_eq!(none, None);
+        for coding in ["gzip", "zstd"] {
+            let (first, said) = body.for_client(&headers(&[coding]));
+            let (second, _) = body.for_client(&headers(&[coding]));
+            assert_eq!(said, Some(HeaderValue::from_static(coding)));
+            assert_eq!(first.as_ptr(), second.as_ptr());
+            let mut text = Vec::new();
+            match coding {
+                "gzip" => flate2::read::GzDecoder::new(&first[..]).read_to_end(&mut text).unwrap(),
+                _ => zstd::stream::read::Decoder::new(&first[..]).unwrap().read_to_end(&mut text).unwrap(),
+            };
+            assert_eq!(text, plain);
+        }
     }
 }

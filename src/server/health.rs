@@ -92,7 +92,16 @@ mod tests {
     fn collector(age: Age, up: Option<bool>) -> CollectorStatus {
         let last_error = (up == Some(false)).then(|| ("timeout", "no answer from 10.0.0.7".to_owned()));
         let section = Section::Store;
-        CollectorStatus { section, source: "sqlite", attempts: 1, up, last_success: None, last_error, age }
+        CollectorStatus {
+            section,
+            source: "sqlite",
+            interval: None,
+            attempts: 1,
+            up,
+            last_success: None,
+            last_error,
+            age,
+        }
     }
 
     #[test]

@@ -1,14 +1,15 @@
 //! The figures' routes: the documented JSON and the scrape page, both served ready from the caches.
 
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, VARY};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use percent_encoding::percent_decode_str;
 
 use super::error::{ApiError, json_bytes};
 use super::{App, Document, encoding, keys};
-use crate::output::prometheus::{self, Syntax};
+use crate::output::prometheus::{self, Selection, View};
 use crate::output::telemetry_json;
 use crate::registry::Snapshot;
 
@@ -50,15 +51,25 @@ fn render_document(app: &App, snapshot: &Snapshot) -> Result<Document, telemetry
 }
 
 /// `GET /metrics`
-pub(super) async fn metrics(State(app): State<App>, headers: HeaderMap) -> Response {
+///
+/// `X-Prometheus-Scrape-Timeout-Seconds` needs no reading: nothing here waits for a source, so the answer is as early as
+/// it can be, whatever time the scraper has.
+pub(super) async fn metrics(State(app): State<App>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
     let accept = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let format = prometheus::negotiate(accept);
     let snapshot = app.registry.current();
-    let page = app.pages.get(format.syntax, snapshot.version, || render_page(&app, &snapshot, format.syntax));
+    let selection = match Selection::of(sections(query.as_deref().unwrap_or_default()), &snapshot) {
+        Ok(selection) => selection,
+        Err(unknown) => return (StatusCode::BAD_REQUEST, format!("{COLLECT}: {unknown}\n")).into_response(),
+    };
+    let view = View { syntax: format.syntax, escaping: format.escaping, selection };
+    let page = app.pages.get(&view, snapshot.version, || render_page(&app, &snapshot, &view));
     let (body, encoding) = page.for_client(&headers);
     let mut response = Response::new(Body::from(body));
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
+    if let Ok(content_type) = HeaderValue::try_from(format.content_type()) {
+        headers.insert(CONTENT_TYPE, content_type);
+    }
     headers.insert(VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
     if let Some(encoding) = encoding {
         headers.insert(CONTENT_ENCODING, encoding);
@@ -66,9 +77,19 @@ pub(super) async fn metrics(State(app): State<App>, headers: HeaderMap) -> Respo
     response
 }
 
-fn render_page(app: &App, snapshot: &Snapshot, syntax: Syntax) -> encoding::Body {
-    let rendered = prometheus::render(snapshot, &app.joined.gather(), syntax);
-    app.rendered.count(PROMETHEUS, syntax.name(), rendered.body.len());
+/// The parameter that names a section, as often as there are sections to show.
+const COLLECT: &str = "collect[]";
+
+/// The sections a query names; other parameters are a scraper's own business.
+fn sections(query: &str) -> impl Iterator<Item = String> {
+    let decoded = |text: &str| percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned();
+    let pairs = query.split('&').map(move |pair| pair.split_once('=').unwrap_or((pair, "")));
+    pairs.filter(move |(name, _)| decoded(name) == COLLECT).map(move |(_, value)| decoded(value))
+}
+
+fn render_page(app: &App, snapshot: &Snapshot, view: &View) -> encoding::Body {
+    let rendered = prometheus::render(snapshot, &app.joined.gather(), &app.config.page, view);
+    app.rendered.count(PROMETHEUS, view.syntax.name(), rendered.body.len());
     for dropped in app.rendered.news(rendered.dropped) {
         tracing::warn!("left out of the scrape page: {dropped}");
     }

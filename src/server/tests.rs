@@ -56,7 +56,9 @@ impl Bridge {
     }
 
     fn over(registry: Arc<Registry>, clock: Arc<ManualClock>, edit: impl FnOnce(&mut ServerConfig)) -> Self {
-        let mut config = ServerConfig::default();
+        // The scope is the same on every series here; it would only make them long.
+        let page = PageConfig { scope_labels: false, ..PageConfig::default() };
+        let mut config = ServerConfig { page, ..ServerConfig::default() };
         edit(&mut config);
         let info = ServerInfo {
             service: "shop <1>".to_owned(),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use linkit_bridge::catalog::{FIGURES, Figure, FigureId, JsonUnit, Section, json_fields};
 use linkit_bridge::clock::{Clock, ManualClock, Wall};
 use linkit_bridge::output::otlp::{Endpoint, Otlp, OtlpConfig};
-use linkit_bridge::output::prometheus::{self, Syntax};
+use linkit_bridge::output::prometheus::{self, PageConfig, Syntax};
 use linkit_bridge::output::telemetry_json::{self, JsonConfig};
 use linkit_bridge::reading::{Ages, Reading, Readings};
 use linkit_bridge::registry::{Registry, Snapshot};
@@ -47,7 +47,9 @@ fn registry(readings: &[(Series, Option<u64>)]) -> Registry {
 
 /// The page's series as written, and their values as written: `f64` could not hold them.
 pub fn on_the_page(snapshot: &Snapshot) -> BTreeMap<String, String> {
-    let rendered = prometheus::render(snapshot, &[], Syntax::Text004);
+    // The scope is the same on every series; it would only make them long.
+    let config = PageConfig { scope_labels: false, ..PageConfig::default() };
+    let rendered = prometheus::render(snapshot, &[], &config, &Syntax::Text004.into());
     assert_eq!(rendered.dropped, []);
     let text = String::from_utf8(rendered.body).unwrap();
     let samples = text.lines().filter(|line| !line.starts_with('#'));

@@ -11,6 +11,7 @@ use crate::support::backend::{Backend, SMALL};
 use crate::support::bridge::Bridge;
 use crate::support::eventually;
 use crate::support::http::{get, get_ok};
+use crate::support::page;
 use crate::support::peers::data;
 
 #[test]
@@ -140,11 +141,9 @@ async fn agrees_but_for_the_pause(bridge: &Bridge) {
 async fn allocated(bridge: &Bridge) -> Option<(f64, f64)> {
     let accept = [("accept", "application/openmetrics-text; version=1.0.0")];
     let page = get(&format!("{}/metrics", bridge.url), &accept).await?.body;
-    let value = |name: &str| -> Option<f64> {
-        page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.split(' ').next()?.parse().ok())
-    };
-    let name = "linkit_runtime_memory_allocated_bytes";
-    Some((value(&format!("{name}_total"))?, value(&format!("{name}_created"))?))
+    let series = page::series(&page);
+    let value = |suffix: &str| series.get(&format!("linkit_runtime_memory_allocated_bytes{suffix}")).copied();
+    Some((value("_total")?, value("_created")?))
 }
 
 async fn start_of(backend: &Backend) -> f64 {

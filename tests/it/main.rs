@@ -22,6 +22,7 @@ mod databases;
 mod demo;
 mod docs;
 mod faces;
+mod formats;
 mod go;
 mod guest;
 mod house;

@@ -51,6 +51,10 @@ async fn strangers_parsers_have_nothing_to_say() {
     let openmetrics = get_ok(&url, &[("accept", OPENMETRICS)]).await;
     assert!(openmetrics.headers["content-type"].to_str().unwrap().starts_with(OPENMETRICS));
     strangers_accept(&text.body, &openmetrics.body, 20);
+    // The newer text, where names may be quoted, and the older OpenMetrics.
+    let text = get_ok(&url, &[("accept", "text/plain;version=1.0.0;escaping=allow-utf-8")]).await;
+    let openmetrics = get_ok(&url, &[("accept", "application/openmetrics-text;version=0.0.1")]).await;
+    strangers_accept(&text.body, &openmetrics.body, 20);
 }
 
 /// Feeds a page in both formats to those who read it; it must have more families than `families`.
@@ -114,7 +118,7 @@ async fn prometheus_2_and_3_scrape_it() {
 }
 
 #[tokio::test]
-async fn both_formats_show_the_same_series() {
+async fn every_text_format_shows_the_same_series() {
     let Some((_backend, bridge)) = bridge_on_a_shop().await else { return };
     let url = format!("{}/metrics", bridge.url);
     // Created times are OpenMetrics' own, and requests and renderings are counted between the two answers.
@@ -123,5 +127,7 @@ async fn both_formats_show_the_same_series() {
         page::series(text).into_keys().filter(|name| !apart.iter().any(|part| name.contains(part))).collect()
     };
     let text = names(&get_ok(&url, &[]).await.body);
-    assert_eq!(text, names(&get_ok(&url, &[("accept", OPENMETRICS)]).await.body));
+    for accept in [OPENMETRICS, "application/openmetrics-text;version=0.0.1", "text/plain;version=1.0.0"] {
+        assert_eq!(text, names(&get_ok(&url, &[("accept", accept)]).await.body), "{accept}");
+    }
 }

@@ -6,30 +6,57 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
-use super::{Format, Syntax};
+use super::{Escaping, Format, Syntax};
 
 /// A format on offer.
 struct Offer {
     syntax: Syntax,
     kind: &'static str,
     subtype: &'static str,
-    /// What the parameters of a range must say: `version` may be left out, any other must be there.
+    /// What the parameters of a range that names the type must say.
     parameters: &'static [(&'static str, &'static str)],
+    /// Whether it is meant where a range names the type and no version: those who know others name one.
+    is_unversioned: bool,
 }
 
 /// All formats on offer; where the client leaves the choice, the first that fits is answered.
-const OFFERS: [Offer; 2] = [
-    Offer { syntax: Syntax::Text004, kind: "text", subtype: "plain", parameters: &[("version", "0.0.4")] },
+const OFFERS: [Offer; 5] = [
+    Offer {
+        syntax: Syntax::Text004,
+        kind: "text",
+        subtype: "plain",
+        parameters: &[("version", "0.0.4")],
+        is_unversioned: true,
+    },
     Offer {
         syntax: Syntax::OpenMetrics100,
         kind: "application",
         subtype: "openmetrics-text",
         parameters: &[("version", "1.0.0")],
+        is_unversioned: true,
+    },
+    Offer {
+        syntax: Syntax::Text100,
+        kind: "text",
+        subtype: "plain",
+        parameters: &[("version", "1.0.0")],
+        is_unversioned: false,
+    },
+    Offer {
+        syntax: Syntax::OpenMetrics001,
+        kind: "application",
+        subtype: "openmetrics-text",
+        parameters: &[("version", "0.0.1")],
+        is_unversioned: false,
+    },
+    Offer {
+        syntax: Syntax::Protobuf,
+        kind: "application",
+        subtype: "vnd.google.protobuf",
+        parameters: &[("proto", "io.prometheus.client.MetricFamily"), ("encoding", "delimited")],
+        is_unversioned: false,
     },
 ];
-
-/// The escaping schemes a client may name (prometheus/docs, escaping_schemes.md); others are ignored.
-const ESCAPING_SCHEMES: [&str; 4] = ["allow-utf-8", "underscores", "dots", "values"];
 
 /// The format to answer to the lines of an `Accept` header.
 ///
@@ -42,7 +69,7 @@ pub fn negotiate<'a>(accept: impl Iterator<Item = &'a str>) -> Format {
         Ordering::Greater => next,
         _ => best,
     });
-    best.map_or(Format::TEXT_0_0_4, |best| Format { syntax: best.syntax, says_escaping: best.range.names_escaping() })
+    best.map_or(Format::TEXT_0_0_4, |best| Format::new(best.syntax, best.range.escaping()))
 }
 
 /// One format with the range that decides over it.
@@ -83,7 +110,7 @@ impl Offer {
             match range.parameter(name) {
                 Some(given) if given.eq_ignore_ascii_case(value) => exactness += 1,
                 Some(_) => return None,
-                None if *name == "version" || range.literals() < 2 => {}
+                None if self.is_unversioned || range.literals() < 2 => {}
                 None => return None,
             }
         }
@@ -131,9 +158,9 @@ impl<'a> MediaRange<'a> {
         usize::from(self.kind != "*") + usize::from(self.subtype != "*")
     }
 
-    fn names_escaping(&self) -> bool {
-        let scheme = self.parameter("escaping");
-        scheme.is_some_and(|scheme| ESCAPING_SCHEMES.iter().any(|known| known.eq_ignore_ascii_case(scheme)))
+    /// The escaping scheme it names; one that is none is ignored.
+    fn escaping(&self) -> Option<Escaping> {
+        self.parameter("escaping").and_then(Escaping::named)
     }
 }
 

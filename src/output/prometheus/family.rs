@@ -1,14 +1,14 @@
-//! A family as a page holds it, whatever format it is written in: names and labels are valid, values keep the rules
-//! of their kind, series are in order and unique. It borrows from the snapshot and the joined families.
+//! A family as a page holds it, whatever format it is written in: values keep the rules of their kind, series are in
+//! order. It borrows from the snapshot and the joined families.
 
 use std::borrow::Cow;
 
 use prometheus::proto::{Bucket, Summary};
 
-use super::DropReason;
-use super::labels::{Labels, is_metric_name};
-use crate::catalog::{Kind, prometheus_name};
-use crate::registry::{self, Number, PointValue};
+use super::labels::{Labels, readable};
+use super::{DropReason, Escaping, PageConfig, selection};
+use crate::catalog::{Kind, READ_AT_AN_INTERVAL, unit_word};
+use crate::registry::{self, NativeHistogram, Number, PointValue, Snapshot};
 
 /// The kinds of families a page can hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,13 +35,16 @@ pub(super) enum Origin<'a> {
 /// One family.
 #[derive(Clone, Debug)]
 pub(super) struct PageFamily<'a> {
-    /// Its name in the text format 0.0.4: a counter's ends in `_total` (a joined one's may not), an info's in `_info`.
+    /// Its name in the text formats, of any characters until it is [escaped](Self::escape): a counter's ends in
+    /// `_total` unless suffixes are off or it is a joined one, an info's in `_info`.
     pub(super) name: Cow<'a, str>,
     pub(super) kind: PageKind,
     /// The unit in UCUM; empty where there is none.
     pub(super) unit: &'a str,
-    pub(super) help: &'a str,
+    pub(super) help: Cow<'a, str>,
     pub(super) origin: Origin<'a>,
+    /// The part of the page it belongs to.
+    pub(super) section: &'a str,
     pub(super) series: Vec<Series<'a>>,
 }
 
@@ -68,6 +71,8 @@ pub(super) struct Histogram<'a> {
     pub(super) buckets: Buckets<'a>,
     pub(super) sum: f64,
     pub(super) count: u64,
+    /// The same values in exponential buckets, which only protobuf can carry.
+    pub(super) native: Option<&'a NativeHistogram>,
 }
 
 /// The buckets below +Inf.
@@ -133,27 +138,29 @@ impl Value<'_> {
 
 impl<'a> PageFamily<'a> {
     /// The resource's attributes as the `target` info family; `None` if there are none.
-    pub(super) fn of_resource(resource: &'a [(String, String)]) -> Option<Self> {
-        let labels = Labels::of_attributes(resource);
+    pub(super) fn of_resource(resource: &'a [(String, String)], config: &PageConfig) -> Option<Self> {
+        let labels = Labels::of_attributes(resource, None, config.translation);
         (labels.len() > 0).then(|| Self {
             name: "target_info".into(),
             kind: PageKind::Info,
             unit: "",
-            help: "Target metadata.",
+            help: "Target metadata.".into(),
             origin: Origin::Resource,
+            section: "",
             series: vec![Series { labels, start: None, value: Value::Number(Number::Int(1)) }],
         })
     }
 
     /// A family of the snapshot.
-    pub(super) fn of_instrument(family: &'a registry::Family) -> Self {
+    pub(super) fn of_instrument(family: &'a registry::Family, snapshot: &'a Snapshot, config: &PageConfig) -> Self {
         let kind = match family.kind {
             Kind::Counter => PageKind::Counter,
             Kind::Gauge => PageKind::Gauge,
             Kind::Histogram => PageKind::Histogram,
         };
+        let scope = config.scope_labels.then_some(&*family.scope);
         let series = family.points.iter().map(|point| Series {
-            labels: Labels::of_attributes(&point.attributes),
+            labels: Labels::of_attributes(&point.attributes, scope, config.translation),
             start: point.start,
             value: match &point.value {
                 PointValue::Number(number) => Value::Number(*number),
@@ -161,61 +168,76 @@ impl<'a> PageFamily<'a> {
                     buckets: Buckets::Single(histogram),
                     sum: histogram.sum,
                     count: histogram.count,
+                    native: histogram.native.as_ref(),
                 }),
             },
         });
         Self {
-            name: prometheus_name(&family.name, &family.unit, family.kind).into(),
+            name: readable(&config.translation.name(&family.name, &family.unit, family.kind)).into_owned().into(),
             kind,
             unit: &family.unit,
-            help: &family.help,
+            help: help(family, snapshot),
             origin: Origin::Instrument(&family.name),
+            section: selection::section(family),
             series: series.collect(),
         }
     }
 
     /// The name OpenMetrics gives the family: without the suffix of a counter's or an info's sample.
     pub(super) fn stem(&self) -> &str {
-        let suffix = match self.kind {
-            PageKind::Counter => "_total",
-            PageKind::Info => "_info",
-            PageKind::Gauge | PageKind::Histogram | PageKind::Summary | PageKind::Unknown => "",
-        };
-        self.name.strip_suffix(suffix).unwrap_or(&self.name)
+        stem(&self.name, self.kind)
+    }
+
+    /// Its kind in OpenMetrics, where a counter whose name is not a counter's is unknown: a series keeps its name in
+    /// every format.
+    pub(super) fn openmetrics_kind(&self) -> PageKind {
+        let is_misnamed = self.kind == PageKind::Counter && self.stem() == self.name;
+        if is_misnamed { PageKind::Unknown } else { self.kind }
     }
 
     /// Whether its name can stand on a page.
     pub(super) fn has_valid_name(&self) -> bool {
-        is_metric_name(&self.name) && !self.stem().is_empty()
+        !stem(&Escaping::Underscores.metric(&self.name), self.kind).is_empty()
     }
 
-    /// What may follow the stem in the names of its samples; the stem itself is always taken, as the family's name.
-    pub(super) const fn suffixes(&self) -> &'static [&'static str] {
-        match self.kind {
-            PageKind::Counter => &["", "_total", "_created"],
-            PageKind::Gauge | PageKind::Unknown => &[""],
-            PageKind::Histogram => &["", "_bucket", "_count", "_sum", "_created"],
-            PageKind::Summary => &["", "_count", "_sum", "_created"],
-            PageKind::Info => &["", "_info"],
+    /// Every name that it or a sample of it has in some escaping scheme; the family's own is always taken.
+    pub(super) fn sample_names(&self) -> Vec<String> {
+        let mut names = Vec::new();
+        for name in Escaping::ALL.map(|escaping| escaping.metric(&self.name)) {
+            let stem = stem(&name, self.kind);
+            let suffixes: &[&str] = match self.kind {
+                PageKind::Counter if stem.len() < name.len() => &["", "_total", "_created"],
+                PageKind::Counter | PageKind::Gauge | PageKind::Unknown => &[""],
+                PageKind::Histogram => &["", "_bucket", "_count", "_sum", "_created"],
+                PageKind::Summary => &["", "_count", "_sum", "_created"],
+                PageKind::Info => &["", "_info"],
+            };
+            let of_scheme = suffixes.iter().map(|suffix| format!("{stem}{suffix}"));
+            names.extend(of_scheme.filter(|name| !names.contains(name)).collect::<Vec<_>>());
         }
+        names
     }
 
-    /// The unit's word for OpenMetrics' UNIT line, where it is the end of the family's name, as it has to be there.
+    /// The unit's word for UNIT, where it is the end of the family's name, as OpenMetrics wants it.
     pub(super) fn unit_word(&self) -> Option<String> {
-        // The catalogue keeps its table of units to itself: the word is what it appends to a name that cannot hold it.
-        const STEM: &str = "unit:";
-        if self.unit.is_empty() || self.unit.starts_with('{') {
-            return None;
-        }
-        let mut word = prometheus_name(STEM, self.unit, Kind::Gauge).split_off(STEM.len());
-        if word.is_empty() || !self.stem().ends_with(&word) {
-            return None;
-        }
-        Some(word.split_off(1))
+        let is_there = |word: &String| self.stem().strip_suffix(word.as_str()).is_some_and(|rest| rest.ends_with('_'));
+        unit_word(self.unit).filter(is_there)
     }
 
-    /// Puts the series in order and leaves out those that cannot stand on a page, with the reasons. Of series that
-    /// came to have the same labels the first stays.
+    /// HELP with an instrument's own name at the end, so that those who know the figure by it find it; empty if there
+    /// is nothing to say.
+    pub(super) fn whole_help(&self) -> Cow<'_, str> {
+        let help = self.help.trim_end();
+        let Origin::Instrument(otel_name) = self.origin else { return Cow::Borrowed(help) };
+        let between = match help.bytes().last() {
+            None => "",
+            Some(b'.' | b'!' | b'?') => " ",
+            Some(_) => ". ",
+        };
+        Cow::Owned(format!("{help}{between}OTel name {otel_name}."))
+    }
+
+    /// Leaves out series that no page can show, with the reasons.
     pub(super) fn tidy(&mut self) -> Vec<DropReason> {
         let mut reasons = Vec::new();
         let reserved = match self.kind {
@@ -233,14 +255,47 @@ impl<'a> PageFamily<'a> {
         if self.series.len() < before {
             reasons.push(DropReason::Value);
         }
-        if !self.series.is_sorted_by(|a, b| a.labels.order(&b.labels).is_lt()) {
-            let before = self.series.len();
-            self.series.sort_by(|a, b| a.labels.order(&b.labels));
-            self.series.dedup_by(|next, kept| next.labels.order(&kept.labels).is_eq());
-            if self.series.len() < before {
-                reasons.push(DropReason::Duplicate);
-            }
-        }
         reasons
+    }
+
+    /// Its names in a scheme.
+    pub(super) fn escape(&mut self, escaping: Escaping) {
+        let escaped = match escaping.metric(&self.name) {
+            Cow::Owned(name) => Some(name),
+            Cow::Borrowed(_) => None,
+        };
+        if let Some(name) = escaped {
+            self.name = Cow::Owned(name);
+        }
+        for series in &mut self.series {
+            let labels = std::mem::replace(&mut series.labels, Labels::Attributes(&[]));
+            series.labels = labels.escaped(escaping);
+        }
+    }
+
+    /// Puts the series in order.
+    pub(super) fn sort(&mut self) {
+        if !self.series.is_sorted_by(|a, b| a.labels.order(&b.labels).is_le()) {
+            self.series.sort_by(|a, b| a.labels.order(&b.labels));
+        }
+    }
+}
+
+fn stem(name: &str, kind: PageKind) -> &str {
+    let suffix = match kind {
+        PageKind::Counter => "_total",
+        PageKind::Info => "_info",
+        PageKind::Gauge | PageKind::Histogram | PageKind::Summary | PageKind::Unknown => "",
+    };
+    name.strip_suffix(suffix).unwrap_or(name)
+}
+
+/// An instrument's help, with the interval at which it is read in place of the word that there is one.
+fn help<'a>(family: &'a registry::Family, snapshot: &Snapshot) -> Cow<'a, str> {
+    let is_its = |collector: &&registry::CollectorStatus| Some(&collector.section) == family.section.as_ref();
+    let interval = snapshot.collectors.iter().find(is_its).and_then(|collector| collector.interval);
+    match (family.help.strip_suffix(READ_AT_AN_INTERVAL), interval) {
+        (Some(help), Some(interval)) => Cow::Owned(format!("{help} Read every {interval:?}, not at the scrape.")),
+        _ => Cow::Borrowed(&family.help),
     }
 }

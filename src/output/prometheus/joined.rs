@@ -5,7 +5,8 @@ use prometheus::proto::{Metric, MetricFamily, MetricType};
 
 use super::DropReason;
 use super::family::{Buckets, Histogram, Origin, PageFamily, PageKind, Series, Value};
-use super::labels::Labels;
+use super::labels::{Labels, readable};
+use super::selection::OTHER;
 use crate::registry::Number;
 
 /// A joined family; the reason is why some of its series were left out.
@@ -26,8 +27,15 @@ pub(super) fn family(joined: &MetricFamily) -> (PageFamily<'_>, Option<DropReaso
         })
         .collect();
     let reason = (series.len() < metrics.len()).then_some(DropReason::Labels);
-    let family =
-        PageFamily { name: joined.name().into(), kind, unit: "", help: joined.help(), origin: Origin::Joined, series };
+    let family = PageFamily {
+        name: readable(joined.name()),
+        kind,
+        unit: "",
+        help: joined.help().into(),
+        origin: Origin::Joined,
+        section: OTHER,
+        series,
+    };
     (family, reason)
 }
 
@@ -40,6 +48,7 @@ fn value(metric: &Metric, kind: PageKind) -> Value<'_> {
                 buckets: Buckets::Cumulative(histogram.get_bucket()),
                 sum: histogram.get_sample_sum(),
                 count: histogram.get_sample_count(),
+                native: None,
             })
         }
         PageKind::Summary => Value::Summary(metric.get_summary()),

@@ -1,4 +1,4 @@
-//! Labels: the attributes of an instrument or the label pairs of a joined family, as names a page can hold.
+//! Labels: the attributes of an instrument or the label pairs of a joined family, as a page can hold them.
 //!
 //! The usual case borrows; a vector is made only where a name has to change. Label names always rise strictly, so
 //! that two series are the same exactly when their labels compare equal.
@@ -8,6 +8,10 @@ use std::cmp::Ordering;
 
 use prometheus::proto::LabelPair;
 
+use super::escaping::{Escaping, is_plain_label};
+use crate::catalog::Translation;
+use crate::registry::Scope;
+
 /// The labels of one series.
 #[derive(Clone, Debug)]
 pub(super) enum Labels<'a> {
@@ -16,52 +20,73 @@ pub(super) enum Labels<'a> {
     /// Label pairs that are labels as they stand.
     Pairs(&'a [LabelPair]),
     /// Anything that had to be changed or put in order.
-    Made(Vec<(Cow<'a, str>, Cow<'a, str>)>),
+    Made(Vec<Pair<'a>>),
 }
 
+/// A label's name and value.
+pub(super) type Pair<'a> = (Cow<'a, str>, Cow<'a, str>);
+
 impl<'a> Labels<'a> {
-    /// Attributes as labels, by the OpenTelemetry specification (compatibility/prometheus_and_openmetrics.md, "Metric
-    /// Attributes"): keys that become the same name have their values joined with `;` in the order of the keys.
+    /// Attributes and, if it is shown, their scope as labels, by the OpenTelemetry specification
+    /// (compatibility/prometheus_and_openmetrics.md, "Metric Attributes", "Instrumentation Scope").
     ///
     /// An empty value means the same as no label, to Prometheus and in OpenMetrics; it is left out.
-    pub(super) fn of_attributes(attributes: &'a [(String, String)]) -> Self {
-        let as_they_stand = attributes.iter().all(|(key, value)| is_made_name(key) && !value.is_empty());
-        if as_they_stand && attributes.is_sorted_by(|a, b| a.0 < b.0) {
+    pub(super) fn of_attributes(
+        attributes: &'a [(String, String)],
+        scope: Option<&'a Scope>,
+        translation: Translation,
+    ) -> Self {
+        let is_name = |key: &str| if translation.escapes() { is_made_name(key) } else { !key.is_empty() };
+        let as_they_stand = attributes
+            .iter()
+            .all(|(key, value)| is_name(key) && is_readable(key) && !value.is_empty() && is_readable(value));
+        if as_they_stand && scope.is_none() && attributes.is_sorted_by(|a, b| a.0 < b.0) {
             return Self::Attributes(attributes);
         }
-        let mut sorted: Vec<_> = attributes.iter().collect();
-        sorted.sort();
-        let mut made: Vec<(Cow<'a, str>, Cow<'a, str>)> = Vec::with_capacity(sorted.len());
-        for (key, value) in sorted {
-            let name = made_name(key);
-            match made.iter_mut().find(|(held, _)| *held == name) {
-                Some((_, held)) => {
-                    let held = held.to_mut();
-                    held.push(';');
-                    held.push_str(value);
-                }
-                None => made.push((name, Cow::Borrowed(value))),
-            }
-        }
-        made.retain(|(_, value)| !value.is_empty());
-        made.sort();
-        Self::Made(made)
+        let mut pairs: Vec<Pair<'a>> = attributes.iter().map(|(key, value)| (readable(key), readable(value))).collect();
+        pairs.extend(scope.into_iter().flat_map(scope_pairs));
+        renamed(pairs, |key| if translation.escapes() { made_name(key) } else { or_underscore(key) })
     }
 
-    /// The labels of a joined family, as they are; `None` if a name is invalid, reserved or there twice.
+    /// The labels of a joined family, as they are; `None` if a name is empty, reserved or there twice.
     pub(super) fn of_pairs(pairs: &'a [LabelPair]) -> Option<Self> {
-        if !pairs.iter().all(|pair| is_label_name(pair.name()) && !pair.name().starts_with("__")) {
+        if pairs.iter().any(|pair| pair.name().is_empty() || pair.name().starts_with("__")) {
             return None;
         }
-        let has_values = pairs.iter().all(|pair| !pair.value().is_empty());
-        if has_values && pairs.is_sorted_by(|a, b| a.name() < b.name()) {
+        let as_they_stand =
+            pairs.iter().all(|pair| !pair.value().is_empty() && is_readable(pair.name()) && is_readable(pair.value()));
+        if as_they_stand && pairs.is_sorted_by(|a, b| a.name() < b.name()) {
             return Some(Self::Pairs(pairs));
         }
-        let mut made: Vec<_> = pairs.iter().map(|pair| (Cow::from(pair.name()), Cow::from(pair.value()))).collect();
+        let mut made: Vec<_> = pairs.iter().map(|pair| (readable(pair.name()), readable(pair.value()))).collect();
         made.sort();
         let is_unique = made.windows(2).all(|two| two[0].0 != two[1].0);
         made.retain(|(_, value)| !value.is_empty());
         is_unique.then_some(Self::Made(made))
+    }
+
+    /// Whether they are the same in every escaping scheme.
+    pub(super) fn are_plain(&self) -> bool {
+        self.iter().all(|(name, _)| is_plain_label(name))
+    }
+
+    /// The same labels in a scheme.
+    pub(super) fn escaped(self, escaping: Escaping) -> Self {
+        if self.are_plain() {
+            return self;
+        }
+        renamed(self.into_pairs(), |name| escaping.label(name))
+    }
+
+    /// Names and values, names rising, also to tell series apart by.
+    pub(super) fn into_pairs(self) -> Vec<Pair<'a>> {
+        match self {
+            Self::Attributes(attributes) => {
+                attributes.iter().map(|(name, value)| (Cow::from(name), Cow::from(value))).collect()
+            }
+            Self::Pairs(pairs) => pairs.iter().map(|pair| (Cow::from(pair.name()), Cow::from(pair.value()))).collect(),
+            Self::Made(made) => made,
+        }
     }
 
     /// How many there are.
@@ -93,6 +118,51 @@ impl<'a> Labels<'a> {
     }
 }
 
+/// The labels that tell a series' scope.
+fn scope_pairs(scope: &Scope) -> impl Iterator<Item = Pair<'_>> {
+    let told = [
+        ("otel_scope_name", Some(scope.name.as_str())),
+        ("otel_scope_version", scope.version.as_deref()),
+        ("otel_scope_schema_url", scope.schema_url.as_deref()),
+    ];
+    let told = told.into_iter().filter_map(|(key, value)| Some((Cow::Borrowed(key), readable(value?))));
+    let attributes = scope.attributes.iter();
+    told.chain(attributes.map(|(key, value)| (Cow::Owned(format!("otel_scope_{}", readable(key))), readable(value))))
+}
+
+/// Labels under other names: of those that come to be called the same the values are joined with `;` in the order of
+/// the names they had.
+fn renamed<'a>(mut pairs: Vec<Pair<'a>>, name: impl Fn(&str) -> Cow<'_, str>) -> Labels<'a> {
+    pairs.sort();
+    let mut made: Vec<Pair<'a>> = Vec::with_capacity(pairs.len());
+    for (held_name, value) in pairs {
+        let name = match name(&held_name) {
+            Cow::Borrowed(same) if same == held_name => held_name,
+            other => Cow::Owned(other.into_owned()),
+        };
+        match made.iter_mut().find(|(held, _)| *held == name) {
+            Some((_, held)) => {
+                let held = held.to_mut();
+                held.push(';');
+                held.push_str(&value);
+            }
+            None => made.push((name, value)),
+        }
+    }
+    made.retain(|(_, value)| !value.is_empty());
+    made.sort();
+    Labels::Made(made)
+}
+
+/// A text without the one character at which the parser of Prometheus stops reading.
+pub(super) fn readable(text: &str) -> Cow<'_, str> {
+    if is_readable(text) { Cow::Borrowed(text) } else { Cow::Owned(text.replace('\0', "\u{fffd}")) }
+}
+
+fn is_readable(text: &str) -> bool {
+    !text.contains('\0')
+}
+
 /// Whether a metric may have this name: `[a-zA-Z_:][a-zA-Z0-9_:]*` (exposition_formats.md, text 0.0.4).
 pub(super) fn is_metric_name(name: &str) -> bool {
     let is_part = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b':';
@@ -100,8 +170,13 @@ pub(super) fn is_metric_name(name: &str) -> bool {
 }
 
 /// Whether a label may have this name: `[a-zA-Z_][a-zA-Z0-9_]*`.
-fn is_label_name(name: &str) -> bool {
+pub(super) fn is_label_name(name: &str) -> bool {
     is_metric_name(name) && !name.contains(':')
+}
+
+/// A key as a label name of any characters, which must have one.
+const fn or_underscore(key: &str) -> Cow<'_, str> {
+    Cow::Borrowed(if key.is_empty() { "_" } else { key })
 }
 
 /// Whether [`made_name`] would leave this key alone.
@@ -175,14 +250,14 @@ mod tests {
     #[test]
     fn f4_values_of_colliding_keys_are_joined_in_the_order_of_the_keys() {
         for given in [[("a_b", "3"), ("a.b", "2"), ("a-b", "1")], [("a-b", "1"), ("a.b", "2"), ("a_b", "3")]] {
-            assert_eq!(shown(&Labels::of_attributes(&attributes(&given))), "a_b=1;2;3 ");
+            assert_eq!(shown(&Labels::of_attributes(&attributes(&given), None, Translation::default())), "a_b=1;2;3 ");
         }
     }
 
     #[test]
     fn ordinary_labels_are_borrowed() {
         let given = attributes(&[("a", "1"), ("b", "2")]);
-        assert!(matches!(Labels::of_attributes(&given), Labels::Attributes(_)));
+        assert!(matches!(Labels::of_attributes(&given, None, Translation::default()), Labels::Attributes(_)));
         let given = pairs(&[("a", "1"), ("b", "2")]);
         assert!(matches!(Labels::of_pairs(&given), Some(Labels::Pairs(_))));
     }
@@ -190,14 +265,14 @@ mod tests {
     #[test]
     fn labels_are_put_in_order_and_empty_values_left_out() {
         let given = attributes(&[("b", "2"), ("c", ""), ("a", "1")]);
-        assert_eq!(shown(&Labels::of_attributes(&given)), "a=1 b=2 ");
+        assert_eq!(shown(&Labels::of_attributes(&given, None, Translation::default())), "a=1 b=2 ");
         let given = pairs(&[("b", "2"), ("c", ""), ("a", "1")]);
         assert_eq!(shown(&Labels::of_pairs(&given).unwrap()), "a=1 b=2 ");
     }
 
     #[test]
     fn joined_labels_are_taken_as_they_are_or_not_at_all() {
-        for bad in ["", "a.b", "a:b", "1a", "__name__", "é"] {
+        for bad in ["", "__name__", "__a.b"] {
             assert!(Labels::of_pairs(&pairs(&[(bad, "1")])).is_none(), "{bad}");
         }
         assert!(Labels::of_pairs(&pairs(&[("a", "1"), ("a", "2")])).is_none());

@@ -1,33 +1,36 @@
 //! The families of one page: gathered, checked against each other, in order. Which format they are written in plays no
-//! part, so that every format shows the same.
+//! part, so that every format shows the same; and what stands on a page is the same in every escaping scheme: names
+//! that become one in some scheme are judged as one in all.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use prometheus::proto::MetricFamily;
 
 use super::family::{Origin, PageFamily, PageKind};
-use super::{DropReason, Dropped, joined};
+use super::{DropReason, Dropped, Escaping, PageConfig, Selection, joined};
 use crate::registry::Snapshot;
 
-/// The families of one page.
+/// The families of one page, before they are escaped.
 #[derive(Debug, Default)]
 pub(super) struct Page<'a> {
-    pub(super) families: Vec<PageFamily<'a>>,
+    /// Families that underscores make one, together.
+    groups: Vec<Vec<PageFamily<'a>>>,
     pub(super) dropped: Vec<Dropped>,
-    /// Every name a family or one of its samples can have, with the family's place.
+    /// Every name a family or one of its samples can have, with its group.
     claimed: HashMap<String, usize>,
 }
 
 impl<'a> Page<'a> {
     /// Gathers a page: first come, first served, in the order resource, instruments by OpenTelemetry name, joined
-    /// families; then sorted by name, the resource first (OpenMetrics 1.0, "Supporting target metadata").
-    pub(super) fn new(snapshot: &'a Snapshot, joined: &'a [MetricFamily]) -> Self {
+    /// families.
+    pub(super) fn new(snapshot: &'a Snapshot, joined: &'a [MetricFamily], config: &PageConfig) -> Self {
         let mut page = Self::default();
-        if let Some(target) = PageFamily::of_resource(&snapshot.resource) {
+        let resource = config.target_info.then_some(&*snapshot.resource);
+        if let Some(target) = resource.and_then(|resource| PageFamily::of_resource(resource, config)) {
             page.add(target);
         }
         for family in &snapshot.families {
-            page.add(PageFamily::of_instrument(family));
+            page.add(PageFamily::of_instrument(family, snapshot, config));
         }
         for family in joined {
             let (family, reason) = joined::family(family);
@@ -36,12 +39,38 @@ impl<'a> Page<'a> {
             }
             page.add(family);
         }
-        page.finish();
+        let mut groups = std::mem::take(&mut page.groups);
+        groups.iter_mut().for_each(|group| page.tidy(group));
+        page.groups = groups;
         page
     }
 
-    /// Adds a family, or its series to one of the same name, kind, unit and origin; dropped if one of its names is
-    /// taken (OpenMetrics 1.0, "MetricFamily": names and suffixes must not clash).
+    /// The families as they are written in a scheme, those of `selection` alone: sorted by name, the resource first
+    /// (OpenMetrics 1.0, "Supporting target metadata").
+    pub(super) fn families(self, escaping: Escaping, selection: &Selection) -> Vec<PageFamily<'a>> {
+        let mut families: Vec<PageFamily<'a>> = Vec::with_capacity(self.groups.len());
+        for group in self.groups {
+            let first = families.len();
+            let is_shown =
+                |family: &PageFamily<'_>| family.origin == Origin::Resource || selection.shows(family.section);
+            for mut family in group.into_iter().filter(|family| is_shown(family) && !family.series.is_empty()) {
+                family.escape(escaping);
+                match families[first..].iter_mut().find(|held| held.name == family.name) {
+                    Some(held) => held.series.extend(family.series),
+                    None => families.push(family),
+                }
+            }
+        }
+        families.iter_mut().for_each(PageFamily::sort);
+        families.sort_by(|a, b| {
+            let is_later = |family: &PageFamily<'_>| family.kind != PageKind::Info;
+            is_later(a).cmp(&is_later(b)).then_with(|| a.name.cmp(&b.name))
+        });
+        families
+    }
+
+    /// Adds a family, beside one that it can be shown with; dropped if one of its names is taken by another (OpenMetrics
+    /// 1.0, "MetricFamily": names and suffixes must not clash).
     fn add(&mut self, family: PageFamily<'a>) {
         if family.series.is_empty() {
             return;
@@ -49,38 +78,65 @@ impl<'a> Page<'a> {
         if !family.has_valid_name() {
             return self.report(&family, DropReason::Name);
         }
-        let stem = family.stem().to_owned();
-        let names: Vec<String> = family.suffixes().iter().map(|suffix| format!("{stem}{suffix}")).collect();
-        let Some(held) = names.iter().find_map(|name| self.claimed.get(name)) else {
-            for name in names {
-                self.claimed.insert(name, self.families.len());
+        let names = family.sample_names();
+        let mut groups: Vec<_> = names.iter().filter_map(|name| self.claimed.get(name)).copied().collect();
+        groups.sort_unstable();
+        groups.dedup();
+        let group = match *groups {
+            [] => {
+                self.groups.push(vec![family]);
+                self.groups.len() - 1
             }
-            self.families.push(family);
-            return;
+            [group] if self.groups[group][0].takes(&family) => {
+                let first = &self.groups[group][0];
+                if first.help != family.help {
+                    let with = first.name.clone().into_owned();
+                    self.report(&family, DropReason::Help { with });
+                }
+                self.groups[group].push(family);
+                group
+            }
+            [group, ..] => {
+                let with = self.groups[group][0].name.clone().into_owned();
+                return self.report(&family, DropReason::Clash { with });
+            }
         };
-        let held = &mut self.families[*held];
-        if held.takes(&family) {
-            held.series.extend(family.series);
-        } else {
-            let with = held.name.clone().into_owned();
-            self.report(&family, DropReason::Clash { with });
-        }
+        self.claimed.extend(names.into_iter().map(|name| (name, group)));
     }
 
-    /// Leaves out series that cannot stand on a page and families without series, and sorts the rest.
-    fn finish(&mut self) {
-        let mut families = std::mem::take(&mut self.families);
-        for family in &mut families {
+    /// Leaves out series that cannot stand on a page. Of those that come to be the same in some scheme the first stays.
+    fn tidy(&mut self, group: &mut [PageFamily<'a>]) {
+        for family in &mut *group {
             for reason in family.tidy() {
                 self.report(family, reason);
             }
         }
-        families.retain(|family| !family.series.is_empty());
-        families.sort_by(|a, b| {
-            let is_later = |family: &PageFamily<'_>| family.kind != PageKind::Info;
-            is_later(a).cmp(&is_later(b)).then_with(|| a.name.cmp(&b.name))
-        });
-        self.families = families;
+        let is_plain = |family: &PageFamily<'_>| family.series.iter().all(|series| series.labels.are_plain());
+        let is_unique = |family: &PageFamily<'_>| {
+            family.series.is_sorted_by(|a, b| a.labels.order(&b.labels).is_lt()) && is_plain(family)
+        };
+        if let [family] = &*group
+            && is_unique(family)
+        {
+            return;
+        }
+        let schemes: &[_] = if group.iter().all(is_plain) { &[Escaping::Underscores] } else { &Escaping::ALL };
+        let mut seen = HashSet::new();
+        for family in group {
+            let before = family.series.len();
+            family.series.retain(|series| {
+                let forms = schemes.iter().map(|scheme| (*scheme, series.labels.clone().escaped(*scheme).into_pairs()));
+                let forms: Vec<_> = forms.collect();
+                let is_new = forms.iter().all(|form| !seen.contains(form));
+                if is_new {
+                    seen.extend(forms);
+                }
+                is_new
+            });
+            if family.series.len() < before {
+                self.report(family, DropReason::Duplicate);
+            }
+        }
     }
 
     fn report(&mut self, family: &PageFamily<'_>, reason: DropReason) {
@@ -98,8 +154,10 @@ impl<'a> Page<'a> {
 impl PageFamily<'_> {
     /// Whether another family's series can be shown as this one's.
     fn takes(&self, other: &Self) -> bool {
+        let escaped = |family: &Self| Escaping::Underscores.metric(&family.name).into_owned();
         std::mem::discriminant(&self.origin) == std::mem::discriminant(&other.origin)
             && self.origin != Origin::Resource
-            && (&self.name, self.kind, self.unit) == (&other.name, other.kind, other.unit)
+            && (self.kind, self.unit) == (other.kind, other.unit)
+            && escaped(self) == escaped(other)
     }
 }

@@ -1,7 +1,9 @@
 //! Whole pages: from registries and hand-made families to the bytes a scraper gets.
 
 mod joining;
+mod protobuf;
 mod round_trip;
+mod views;
 
 use std::sync::Arc;
 
@@ -9,18 +11,29 @@ use super::*;
 use crate::catalog::{FIGURES, FigureId, Kind, Section};
 use crate::clock::{Clock, ManualClock, Wall};
 use crate::reading::{Age, Ages, Reading, Readings};
-use crate::registry::{Family, Histogram, Number, Point, PointValue, Registry, SectionStatus, Snapshot};
+use crate::registry::{Family, Histogram, Number, Point, PointValue, Registry, Scope, SectionStatus, Snapshot};
 
 const AT: Wall = Wall::from_secs(1_705_314_600);
 
+/// The syntaxes that are texts.
+const TEXTS: [Syntax; 4] = [Syntax::Text004, Syntax::Text100, Syntax::OpenMetrics001, Syntax::OpenMetrics100];
+
 fn text(snapshot: &Snapshot, joined: &[MetricFamily], syntax: Syntax) -> String {
-    String::from_utf8(render(snapshot, joined, syntax).body).unwrap()
+    text_of(snapshot, joined, &PageConfig::default(), &syntax.into())
 }
 
+fn text_of(snapshot: &Snapshot, joined: &[MetricFamily], config: &PageConfig, view: &View) -> String {
+    String::from_utf8(render(snapshot, joined, config, view).body).unwrap()
+}
+
+/// What is left out of the page, whatever is asked for.
 fn dropped(snapshot: &Snapshot, joined: &[MetricFamily]) -> Vec<String> {
-    let by_syntax = Syntax::ALL.map(|syntax| render(snapshot, joined, syntax).dropped);
-    assert_eq!(by_syntax[0], by_syntax[1]);
-    by_syntax[0].iter().map(ToString::to_string).collect()
+    let views =
+        Syntax::ALL.iter().flat_map(|syntax| Escaping::ALL.map(|escaping| View { escaping, ..View::from(*syntax) }));
+    let mut told = views.map(|view| render(snapshot, joined, &PageConfig::default(), &view).dropped);
+    let first = told.next().unwrap();
+    assert!(told.all(|dropped| dropped == first));
+    first.iter().map(ToString::to_string).collect()
 }
 
 fn owned(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -81,7 +94,15 @@ fn snapshot(mut families: Vec<Family>) -> Snapshot {
 }
 
 fn family(name: &str, unit: &str, kind: Kind, points: Vec<Point>) -> Family {
-    Family { name: name.to_owned(), unit: unit.to_owned(), help: format!("About {name}"), kind, points }
+    Family {
+        name: name.to_owned(),
+        unit: unit.to_owned(),
+        help: format!("About {name}"),
+        kind,
+        scope: Arc::default(),
+        section: None,
+        points,
+    }
 }
 
 fn point(attributes: &[(&str, &str)], value: PointValue) -> Point {
@@ -102,6 +123,7 @@ fn histogram(bounds: &[f64], counts: &[u64], sum: f64) -> PointValue {
         counts: counts.to_vec(),
         sum,
         count: counts.iter().sum(),
+        native: None,
     })
 }
 
@@ -113,23 +135,23 @@ fn a_page_in_the_text_format() {
     target_info{deployment_environment_name="produc\"tion\"",service_name="linkit",telemetry_sdk_language="rust",telemetry_sdk_name="opentelemetry",telemetry_sdk_version="0.33.1"} 1
     # HELP linkit_bridge_collector_staleness Age of the collector's figures: 0 fresh, 1 stale, 2 expired, 3 never read. OTel name linkit.bridge.collector.staleness.
     # TYPE linkit_bridge_collector_staleness gauge
-    linkit_bridge_collector_staleness{collector="store",source="sqlite"} 3
+    linkit_bridge_collector_staleness{collector="store",otel_scope_name="linkit-bridge",otel_scope_version="0.1.0",source="sqlite"} 3
     # HELP linkit_runtime_gc_cycles_total Completed garbage collection cycles. Read at an interval, not at the scrape. OTel name linkit.runtime.gc.cycles.
     # TYPE linkit_runtime_gc_cycles_total counter
-    linkit_runtime_gc_cycles_total 7
+    linkit_runtime_gc_cycles_total{otel_scope_name="linkit-bridge",otel_scope_version="0.1.0"} 7
     # HELP linkit_runtime_gc_last_pause_seconds Duration of the last garbage collection pause. Read at an interval, not at the scrape. OTel name linkit.runtime.gc.last_pause.
     # TYPE linkit_runtime_gc_last_pause_seconds gauge
-    linkit_runtime_gc_last_pause_seconds 0.000123456
+    linkit_runtime_gc_last_pause_seconds{otel_scope_name="linkit-bridge",otel_scope_version="0.1.0"} 0.000123456
     # HELP linkit_runtime_heap_allocated_bytes Heap memory allocated at the moment. Read at an interval, not at the scrape. OTel name linkit.runtime.heap.allocated.
     # TYPE linkit_runtime_heap_allocated_bytes gauge
-    linkit_runtime_heap_allocated_bytes 9007199254740993
+    linkit_runtime_heap_allocated_bytes{otel_scope_name="linkit-bridge",otel_scope_version="0.1.0"} 9007199254740993
     # HELP linkit_runtime_memory_allocated_bytes_total Memory ever allocated, freed memory included. Read at an interval, not at the scrape. OTel name linkit.runtime.memory.allocated.
     # TYPE linkit_runtime_memory_allocated_bytes_total counter
-    linkit_runtime_memory_allocated_bytes_total 1099511627776
+    linkit_runtime_memory_allocated_bytes_total{otel_scope_name="linkit-bridge",otel_scope_version="0.1.0"} 1099511627776
     # HELP linkit_store_records Records in a collection of the store. Read at an interval, not at the scrape. OTel name linkit.store.records.
     # TYPE linkit_store_records gauge
-    linkit_store_records{collection="a \\ b\n\"c\""} 0
-    linkit_store_records{collection="products"} 12
+    linkit_store_records{collection="a \\ b\n\"c\"",otel_scope_name="linkit-bridge",otel_scope_version="0.1.0"} 0
+    linkit_store_records{collection="products",otel_scope_name="linkit-bridge",otel_scope_version="0.1.0"} 12
     "#);
 }
 
@@ -141,27 +163,27 @@ fn the_same_page_in_openmetrics() {
     target_info{deployment_environment_name="produc\"tion\"",service_name="linkit",telemetry_sdk_language="rust",telemetry_sdk_name="opentelemetry",telemetry_sdk_version="0.33.1"} 1
     # TYPE linkit_bridge_collector_staleness gauge
     # HELP linkit_bridge_collector_staleness Age of the collector's figures: 0 fresh, 1 stale, 2 expired, 3 never read. OTel name linkit.bridge.collector.staleness.
-    linkit_bridge_collector_staleness{collector="store",source="sqlite"} 3
+    linkit_bridge_collector_staleness{collector="store",otel_scope_name="linkit-bridge",otel_scope_version="0.1.0",source="sqlite"} 3
     # TYPE linkit_runtime_gc_cycles counter
     # HELP linkit_runtime_gc_cycles Completed garbage collection cycles. Read at an interval, not at the scrape. OTel name linkit.runtime.gc.cycles.
-    linkit_runtime_gc_cycles_total 7
+    linkit_runtime_gc_cycles_total{otel_scope_name="linkit-bridge",otel_scope_version="0.1.0"} 7
     # TYPE linkit_runtime_gc_last_pause_seconds gauge
     # UNIT linkit_runtime_gc_last_pause_seconds seconds
     # HELP linkit_runtime_gc_last_pause_seconds Duration of the last garbage collection pause. Read at an interval, not at the scrape. OTel name linkit.runtime.gc.last_pause.
-    linkit_runtime_gc_last_pause_seconds 0.000123456
+    linkit_runtime_gc_last_pause_seconds{otel_scope_name="linkit-bridge",otel_scope_version="0.1.0"} 0.000123456
     # TYPE linkit_runtime_heap_allocated_bytes gauge
     # UNIT linkit_runtime_heap_allocated_bytes bytes
     # HELP linkit_runtime_heap_allocated_bytes Heap memory allocated at the moment. Read at an interval, not at the scrape. OTel name linkit.runtime.heap.allocated.
-    linkit_runtime_heap_allocated_bytes 9007199254740993
+    linkit_runtime_heap_allocated_bytes{otel_scope_name="linkit-bridge",otel_scope_version="0.1.0"} 9007199254740993
     # TYPE linkit_runtime_memory_allocated_bytes counter
     # UNIT linkit_runtime_memory_allocated_bytes bytes
     # HELP linkit_runtime_memory_allocated_bytes Memory ever allocated, freed memory included. Read at an interval, not at the scrape. OTel name linkit.runtime.memory.allocated.
-    linkit_runtime_memory_allocated_bytes_total 1099511627776
-    linkit_runtime_memory_allocated_bytes_created 1705314599.999999999
+    linkit_runtime_memory_allocated_bytes_total{otel_scope_name="linkit-bridge",otel_scope_version="0.1.0"} 1099511627776
+    linkit_runtime_memory_allocated_bytes_created{otel_scope_name="linkit-bridge",otel_scope_version="0.1.0"} 1705314599.999999999
     # TYPE linkit_store_records gauge
     # HELP linkit_store_records Records in a collection of the store. Read at an interval, not at the scrape. OTel name linkit.store.records.
-    linkit_store_records{collection="a \\ b\n\"c\""} 0
-    linkit_store_records{collection="products"} 12
+    linkit_store_records{collection="a \\ b\n\"c\"",otel_scope_name="linkit-bridge",otel_scope_version="0.1.0"} 0
+    linkit_store_records{collection="products",otel_scope_name="linkit-bridge",otel_scope_version="0.1.0"} 12
     # EOF
     "#);
 }
@@ -243,7 +265,7 @@ fn every_figure_of_the_catalogue_finds_its_place() {
     }
     let snapshot = registry.current();
     assert_eq!(dropped(&snapshot, &[]), [""; 0]);
-    for syntax in Syntax::ALL {
+    for syntax in TEXTS {
         let page = text(&snapshot, &[], syntax);
         let named: Vec<_> = page.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
         assert_eq!(named.len(), FIGURES.len() + 1, "the figures and the resource");

@@ -1,4 +1,5 @@
-//! Writes families in the text format 0.0.4 and in OpenMetrics 1.0.0, which differ in less than they share.
+//! Writes families in the text formats and in OpenMetrics, which differ in less than they share. Names come escaped as
+//! the client wishes; one that still has other characters is quoted (prometheus/docs, escaping_schemes.md).
 //!
 //! One vector of bytes takes the whole page. A series with several samples has its labels escaped once; the other
 //! samples copy them from the page itself.
@@ -8,8 +9,8 @@ use std::ops::Range;
 use prometheus::proto::Summary;
 
 use super::Syntax;
-use super::family::{Histogram, Origin, PageFamily, PageKind, Series, Value};
-use super::labels::Labels;
+use super::family::{Histogram, PageFamily, PageKind, Series, Value};
+use super::labels::{Labels, is_label_name, is_metric_name};
 use super::number::{push_bound, push_float, push_number, push_seconds, push_uint};
 
 /// A page being written.
@@ -45,8 +46,7 @@ impl Writer {
             let mut held = Held { labels: &series.labels, written: None };
             match series.value {
                 Value::Number(number) => {
-                    let (name, suffix) = self.sample_name(family);
-                    self.sample(name, suffix, &mut held, None);
+                    self.sample(&family.name, "", &mut held, None);
                     self.end(|out| push_number(out, number));
                 }
                 Value::Histogram(histogram) => self.histogram(&family.name, &histogram, &mut held),
@@ -58,54 +58,52 @@ impl Writer {
 
     /// The lines before the samples: HELP and TYPE, or OpenMetrics' TYPE, UNIT and HELP, in that order.
     fn head(&mut self, family: &PageFamily<'_>) {
+        let help = family.whole_help();
         if !self.is_openmetrics() {
-            self.help(family, &family.name);
-            return self.line("TYPE", &family.name, type_name(family.kind, self.syntax));
+            self.help(&family.name, &help);
+            return self.line("TYPE", &family.name, text_type(family.kind));
         }
-        self.line("TYPE", family.stem(), type_name(family.kind, self.syntax));
+        self.line("TYPE", family.stem(), openmetrics_type(family.openmetrics_kind()));
         if let Some(unit) = family.unit_word() {
             self.line("UNIT", family.stem(), &unit);
         }
-        self.help(family, family.stem());
+        self.help(family.stem(), &help);
     }
 
     fn line(&mut self, keyword: &str, name: &str, value: &str) {
-        for part in ["# ", keyword, " ", name, " ", value, "\n"] {
-            self.text(part);
-        }
-    }
-
-    /// HELP with an instrument's own name at the end, so that those who know the figure by it find it; left out if
-    /// there is nothing to say.
-    fn help(&mut self, family: &PageFamily<'_>, name: &str) {
-        let help = family.help.trim_end();
-        if help.is_empty() && family.origin == Origin::Joined {
-            return;
-        }
-        for part in ["# HELP ", name, " "] {
-            self.text(part);
-        }
-        let escapes_quotes = self.is_openmetrics();
-        push_escaped(&mut self.out, help, escapes_quotes);
-        if let Origin::Instrument(otel_name) = family.origin {
-            self.text(match help.bytes().last() {
-                None => "",
-                Some(b'.' | b'!' | b'?') => " ",
-                Some(_) => ". ",
-            });
-            self.text("OTel name ");
-            push_escaped(&mut self.out, otel_name, escapes_quotes);
-            self.text(".");
-        }
+        self.start_line(keyword, name);
+        self.text(value);
         self.text("\n");
     }
 
-    /// The name of the one sample of a counter, gauge or info, in two parts.
-    fn sample_name<'f>(&self, family: &'f PageFamily<'_>) -> (&'f str, &'static str) {
-        match family.kind {
-            PageKind::Counter if self.is_openmetrics() => (family.stem(), "_total"),
-            _ => (&family.name, ""),
+    fn help(&mut self, name: &str, help: &str) {
+        if help.is_empty() {
+            return;
         }
+        self.start_line("HELP", name);
+        let escapes_quotes = self.is_openmetrics();
+        push_escaped(&mut self.out, help, escapes_quotes);
+        self.text("\n");
+    }
+
+    fn start_line(&mut self, keyword: &str, name: &str) {
+        for part in ["# ", keyword, " "] {
+            self.text(part);
+        }
+        self.name(name, "", is_metric_name(name));
+        self.text(" ");
+    }
+
+    /// A name in two parts, in quotes unless it is `plain`.
+    fn name(&mut self, name: &str, suffix: &str, plain: bool) {
+        if plain {
+            self.text(name);
+            return self.text(suffix);
+        }
+        self.text("\"");
+        push_escaped(&mut self.out, name, true);
+        self.text(suffix);
+        self.text("\"");
     }
 
     fn histogram(&mut self, name: &str, histogram: &Histogram<'_>, held: &mut Held<'_, '_>) {
@@ -142,26 +140,33 @@ impl Writer {
 
     /// When a series began to count, which only OpenMetrics can say.
     fn created(&mut self, family: &PageFamily<'_>, series: &Series<'_>, held: &mut Held<'_, '_>) {
-        let counts = matches!(family.kind, PageKind::Counter | PageKind::Histogram | PageKind::Summary);
+        let kind = family.openmetrics_kind();
+        let counts = matches!(kind, PageKind::Counter | PageKind::Histogram | PageKind::Summary);
         let Some(start) = series.start.filter(|_| counts && self.is_openmetrics()) else { return };
         self.sample(family.stem(), "_created", held, None);
         self.end(|out| push_seconds(out, start));
     }
 
-    /// A sample up to its value: name and labels, `bound` the last of them.
+    /// A sample up to its value: name and labels, `bound` the last of them. A quoted name stands among the labels.
     fn sample(&mut self, name: &str, suffix: &str, held: &mut Held<'_, '_>, bound: Option<(&str, f64)>) {
-        self.text(name);
-        self.text(suffix);
-        if held.labels.len() == 0 && bound.is_none() {
-            return self.text(" ");
+        let plain = is_metric_name(name);
+        if plain {
+            self.name(name, suffix, plain);
+            if held.labels.len() == 0 && bound.is_none() {
+                return self.text(" ");
+            }
         }
         self.text("{");
+        if !plain {
+            self.name(name, suffix, plain);
+            self.text(if held.labels.len() == 0 { "" } else { "," });
+        }
         match &held.written {
             Some(written) => self.out.extend_from_within(written.clone()),
             None => held.written = Some(self.labels(held.labels)),
         }
         if let Some((label, bound)) = bound {
-            self.text(if held.labels.len() == 0 { "" } else { "," });
+            self.text(if held.labels.len() == 0 && plain { "" } else { "," });
             self.text(label);
             self.text("=\"");
             push_bound(&mut self.out, bound);
@@ -174,7 +179,7 @@ impl Writer {
         let start = self.out.len();
         for (at, (name, value)) in labels.iter().enumerate() {
             self.text(if at == 0 { "" } else { "," });
-            self.text(name);
+            self.name(name, "", is_label_name(name));
             self.text("=\"");
             push_escaped(&mut self.out, value, true);
             self.text("\"");
@@ -193,20 +198,27 @@ impl Writer {
     }
 
     fn is_openmetrics(&self) -> bool {
-        self.syntax == Syntax::OpenMetrics100
+        self.syntax.is_openmetrics()
     }
 }
 
-/// The word for a kind in a TYPE line.
-const fn type_name(kind: PageKind, syntax: Syntax) -> &'static str {
-    match (kind, syntax) {
-        (PageKind::Counter, _) => "counter",
-        (PageKind::Gauge, _) | (PageKind::Info, Syntax::Text004) => "gauge",
-        (PageKind::Histogram, _) => "histogram",
-        (PageKind::Summary, _) => "summary",
-        (PageKind::Unknown, Syntax::Text004) => "untyped",
-        (PageKind::Unknown, Syntax::OpenMetrics100) => "unknown",
-        (PageKind::Info, Syntax::OpenMetrics100) => "info",
+/// The word for a kind in a TYPE line of the text formats.
+const fn text_type(kind: PageKind) -> &'static str {
+    match kind {
+        PageKind::Counter => "counter",
+        PageKind::Gauge | PageKind::Info => "gauge",
+        PageKind::Histogram => "histogram",
+        PageKind::Summary => "summary",
+        PageKind::Unknown => "untyped",
+    }
+}
+
+/// The same in OpenMetrics.
+const fn openmetrics_type(kind: PageKind) -> &'static str {
+    match kind {
+        PageKind::Info => "info",
+        PageKind::Unknown => "unknown",
+        PageKind::Counter | PageKind::Gauge | PageKind::Histogram | PageKind::Summary => text_type(kind),
     }
 }
 
@@ -227,7 +239,7 @@ fn push_escaped(out: &mut Vec<u8>, text: &str, escapes_quotes: bool) {
 }
 
 /// About how many bytes a family takes, so that the page rarely has to grow.
-fn estimate(family: &PageFamily<'_>) -> usize {
+pub(super) fn estimate(family: &PageFamily<'_>) -> usize {
     let Some(first) = family.series.first() else { return 0 };
     let head = 3 * family.name.len() + family.help.len() + 120;
     let labels: usize = first.labels.iter().map(|(name, value)| name.len() + value.len() + 4).sum();

@@ -24,6 +24,55 @@ async fn the_scrape_page_is_negotiated_and_compressed_on_request() {
 }
 
 #[tokio::test]
+async fn every_format_is_served_with_one_type_of_its_own() {
+    let bridge = Bridge::new().filled();
+    for (accept, expected) in [
+        (
+            "text/plain;version=1.0.0;escaping=allow-utf-8",
+            "text/plain; version=1.0.0; charset=utf-8; escaping=allow-utf-8",
+        ),
+        ("application/openmetrics-text;version=0.0.1", "application/openmetrics-text; version=0.0.1; charset=utf-8"),
+        (
+            "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6,*/*;q=0.1",
+            "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited",
+        ),
+        ("text/html;escaping=\"x\"", "text/plain; version=0.0.4; charset=utf-8"),
+    ] {
+        let answer = bridge.get("/metrics", &[("accept", accept)]).await;
+        assert_eq!((answer.status, answer.header("content-type")), (StatusCode::OK, Some(expected)));
+        let head = bridge.request(Method::HEAD, "/metrics", &[("accept", accept)]).await;
+        assert_eq!((head.header("content-type"), head.body.len()), (Some(expected), 0));
+    }
+}
+
+#[tokio::test]
+async fn a_section_may_be_asked_for_by_name() {
+    let bridge = Bridge::new().filled();
+    for query in ["collect[]=store", "collect%5B%5D=store&collect[]=%73tore", "x=y&collect[]=store&z"] {
+        let page = bridge.get(&format!("/metrics?{query}"), &[]).await;
+        assert!(page.text().contains("\nlinkit_store_records{collection=\"orders\"} 50000\n"), "{}", page.text());
+        assert!(!page.text().contains("linkit_staging") && !page.text().contains("linkit_bridge"), "{}", page.text());
+    }
+    for query in ["collect[]=%3Cb%3E", "collect[]=", "collect[]=store&collect[]=stoer"] {
+        let refused = bridge.get(&format!("/metrics?{query}"), &[]).await;
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+        assert_eq!(refused.text(), "collect[]: no such section; known are runtime, store, staging, bridge, other\n");
+        assert_eq!(refused.header("content-type"), Some("text/plain; charset=utf-8"));
+    }
+    assert_eq!(bridge.get("/metrics?other=1&&=", &[]).await.body, bridge.get("/metrics", &[]).await.body);
+}
+
+#[tokio::test]
+async fn a12_no_timeout_of_a_scraper_changes_the_page() {
+    let bridge = Bridge::new().filled();
+    let page = bridge.get("/metrics", &[]).await;
+    for timeout in ["10", "0.001", "0", "-1", "NaN", "", "soon", "1e309"] {
+        let answer = bridge.get("/metrics", &[("x-prometheus-scrape-timeout-seconds", timeout)]).await;
+        assert_eq!((answer.status, answer.body), (StatusCode::OK, page.body.clone()), "{timeout}");
+    }
+}
+
+#[tokio::test]
 async fn a_rendering_serves_until_something_is_published() {
     let bridge = Bridge::new().filled();
     for (path, headers) in

@@ -4,13 +4,15 @@ use super::{Large, SMALL_BUDGET, Shop, errors};
 use crate::support::bridge::Bridge;
 use crate::support::eventually;
 use crate::support::otelcol::{Collector, attribute, points};
+use crate::support::page::without_scope;
 
 const FIGURE: &str = "linkit_custom_shelves_fill{name=";
 
 /// What the shelves hold on the page, by the name as it is written there.
 async fn shelves(bridge: &Bridge) -> Vec<String> {
     let page = bridge.get("/metrics").await.body;
-    page.lines().filter_map(|line| Some(line.strip_prefix(FIGURE)?.replace("\"} ", " "))).collect()
+    let shelf = |line| Some(without_scope(line).strip_prefix(FIGURE)?.replace("\"} ", " "));
+    page.lines().filter_map(shelf).collect()
 }
 
 pub async fn label_sets_come_and_go<D: Large>(shop: &Shop<D>) {

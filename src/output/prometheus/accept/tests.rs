@@ -6,8 +6,14 @@ use super::*;
 
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 const TEXT_ESCAPED: &str = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores";
+const TEXT_100: &str = "text/plain; version=1.0.0; charset=utf-8; escaping=underscores";
+const TEXT_100_UTF8: &str = "text/plain; version=1.0.0; charset=utf-8; escaping=allow-utf-8";
+const OM_001: &str = "application/openmetrics-text; version=0.0.1; charset=utf-8";
 const OM: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const OM_ESCAPED: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=underscores";
+const OM_UTF8: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=allow-utf-8";
+const PROTO: &str = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
+const PROTO_UTF8: &str = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited; escaping=allow-utf-8";
 
 const PROMETHEUS_3: &str = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
     application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,\
@@ -18,10 +24,10 @@ const PROMETHEUS_3_NATIVE: &str = "application/vnd.google.protobuf;proto=io.prom
     text/plain;version=0.0.4;q=0.2,*/*;q=0.1";
 const PROMETHEUS_2: &str = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;\
     q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
-const PROTOBUF: &str = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily";
+const PROTOBUF: &str = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited";
 const BROWSER: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8";
 
-fn answer(lines: &[&str]) -> &'static str {
+fn answer(lines: &[&str]) -> String {
     negotiate(lines.iter().copied()).content_type()
 }
 
@@ -34,8 +40,8 @@ fn a2_a9_who_does_not_choose_gets_text() {
 }
 
 #[test]
-fn a5_prometheus_itself_gets_openmetrics() {
-    for (accept, expected) in [(PROMETHEUS_3, OM_ESCAPED), (PROMETHEUS_3_NATIVE, OM_ESCAPED), (PROMETHEUS_2, OM)] {
+fn a5_prometheus_itself_gets_what_it_likes_best() {
+    for (accept, expected) in [(PROMETHEUS_3, OM_UTF8), (PROMETHEUS_3_NATIVE, PROTO), (PROMETHEUS_2, OM)] {
         assert_eq!(answer(&[accept]), expected, "{accept}");
     }
 }
@@ -82,36 +88,54 @@ fn a4_other_versions_and_types_are_not_acceptable() {
         ("application/openmetrics-text;version=0.0.4", TEXT),
         ("application/openmetrics-text;version=1.0", TEXT),
         ("application/openmetrics-text;version=\"\"", TEXT),
+        ("application/openmetrics-text;version=0.0.1", OM_001),
+        ("application/openmetrics-text;version=0.0.1, application/openmetrics-text;version=1.0.0;q=0.9", OM_001),
+        ("text/plain;version=1.0.0", TEXT_100),
+        ("text/plain;version=1.0.0;q=0.5, text/plain;version=0.0.4;q=0.4", TEXT_100),
+        ("text/plain;version=\"1.0.0\";escaping=allow-utf-8", TEXT_100_UTF8),
+        (PROTOBUF, PROTO),
+        ("Application/Vnd.Google.Protobuf; Encoding=Delimited; Proto=\"io.prometheus.client.MetricFamily\"", PROTO),
+        ("application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily", TEXT),
+        ("application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=text", TEXT),
+        ("application/vnd.google.protobuf;proto=other;encoding=delimited", TEXT),
         ("application/openmetrics-text;version=2.0.0, application/openmetrics-text;version=1.0.0;q=0.5", OM),
         ("application/openmetrics-text;version=2.0.0, text/plain;q=0.1", TEXT),
         ("text/plain;version=9, application/openmetrics-text;version=1.0.0;q=0.1", OM),
         ("*/*;version=1.0.0", OM),
+        ("application/*;version=0.0.1", OM_001),
         ("application/vnd.google.protobuf", TEXT),
-        (PROTOBUF, TEXT),
         ("application/openmetrics-textual", TEXT),
         ("application/openmetrics-text+zip", TEXT),
     ] {
         assert_eq!(answer(&[accept]), expected, "{accept}");
     }
-    assert_eq!(answer(&[PROTOBUF, "application/openmetrics-text;version=1.0.0;q=0.1"]), OM);
+    assert_eq!(answer(&[PROTOBUF, "application/openmetrics-text;version=1.0.0;q=0.1"]), PROTO);
+    assert_eq!(answer(&[&format!("{PROTOBUF};q=0"), "application/*;q=0.1"]), OM);
 }
 
 #[test]
 fn a6_a7_escaping_is_said_to_those_who_name_a_scheme_and_never_reflected() {
     for (accept, expected) in [
         ("text/plain;version=0.0.4;escaping=underscores", TEXT_ESCAPED),
+        // The older formats cannot hold other names: the answer says what it does instead.
         ("text/plain;version=0.0.4; escaping=allow-utf-8;", TEXT_ESCAPED),
-        ("text/plain;version=0.0.4; escaping=values;", TEXT_ESCAPED),
-        ("text/plain;escaping=dots", TEXT_ESCAPED),
+        ("text/plain;version=0.0.4; escaping=values;", "text/plain; version=0.0.4; charset=utf-8; escaping=values"),
+        ("text/plain;escaping=dots", "text/plain; version=0.0.4; charset=utf-8; escaping=dots"),
+        (
+            "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;escaping=allow-utf-8",
+            PROTO_UTF8,
+        ),
         ("application/openmetrics-text;version=1.0.0;escaping=underscores", OM_ESCAPED),
-        ("application/openmetrics-text;ESCAPING=\"Allow-UTF-8\"", OM_ESCAPED),
+        ("application/openmetrics-text;ESCAPING=\"Allow-UTF-8\"", OM_UTF8),
+        ("application/openmetrics-text;escaping=allow-utf8", OM_UTF8),
         ("*/*;escaping=underscores", TEXT_ESCAPED),
         ("text/plain;escaping=bananas", TEXT),
         ("text/plain;escaping=", TEXT),
         ("text/plain;escaping=\"underscores\r\nSet-Cookie: a=b\"", TEXT),
         // Only the range that decides counts.
         ("application/openmetrics-text;version=1.0.0, text/plain;escaping=underscores;q=0.5", OM),
-        ("text/plain;version=1.0.0;escaping=allow-utf-8", TEXT),
+        ("text/plain;version=1.0.0;escaping=allow-utf-8", TEXT_100_UTF8),
+        ("text/plain;version=1.0.0;escaping=bananas", TEXT_100),
     ] {
         assert_eq!(answer(&[accept]), expected, "{accept}");
     }
@@ -175,7 +199,11 @@ proptest! {
         lines in proptest::collection::vec("(?s:.{0,40}|[a-z*/;,=\"\\\\ q.0-9]{0,60})", 0..4),
     ) {
         let lines: Vec<_> = lines.iter().map(String::as_str).collect();
-        prop_assert!([TEXT, TEXT_ESCAPED, OM, OM_ESCAPED].contains(&answer(&lines)));
+        let answers = Syntax::ALL.iter().flat_map(|syntax| {
+            let schemes = Escaping::ALL.into_iter().map(Some).chain([None]);
+            schemes.map(|escaping| Format::new(*syntax, escaping).content_type())
+        });
+        prop_assert!(answers.into_iter().any(|known| known == answer(&lines)));
     }
 
     #[test]
@@ -184,6 +212,6 @@ proptest! {
         for at in (1..ranges.len()).rev() {
             ranges.swap(at, (seed.rotate_left(at as u32 * 8) % (at as u64 + 1)) as usize);
         }
-        prop_assert_eq!(answer(&ranges), OM_ESCAPED);
+        prop_assert_eq!(answer(&ranges), OM_UTF8);
     }
 }

@@ -10,14 +10,14 @@ fn gauge(name: &str, points: Vec<Point>) -> Family {
     family(name, "", Kind::Gauge, points)
 }
 
-fn label(name: &str, value: &str) -> LabelPair {
+pub(super) fn label(name: &str, value: &str) -> LabelPair {
     let mut pair = LabelPair::default();
     pair.set_name(name.to_owned());
     pair.set_value(value.to_owned());
     pair
 }
 
-fn joined(name: &str, kind: MetricType, metrics: Vec<Metric>) -> MetricFamily {
+pub(super) fn joined(name: &str, kind: MetricType, metrics: Vec<Metric>) -> MetricFamily {
     let mut family = MetricFamily::default();
     family.set_name(name.to_owned());
     family.set_help(format!("About {name}."));
@@ -99,10 +99,10 @@ fn joined_families_keep_their_names() {
     # TYPE app_jobs counter
     # HELP app_jobs Jobs \"done\".
     app_jobs_total 2.0
-    # TYPE app_odd counter
+    # TYPE app_odd unknown
     # HELP app_odd A counter without its suffix.
-    app_odd_total{a="1"} 1.0
-    app_odd_total{a="1",b="2"} 1.0
+    app_odd{a="1"} 1.0
+    app_odd{a="1",b="2"} 1.0
     # TYPE app_size summary
     # HELP app_size About app_size.
     app_size{route="/a",quantile="0.5"} 1.5
@@ -144,14 +144,13 @@ fn joined_families_are_taken_as_they_are_or_not_at_all() {
         metric
     };
     for (family, expected) in [
-        (joined("a.b", MetricType::GAUGE, vec![Metric::default()]), "a.b: its name is no metric name; rename it"),
         (joined("", MetricType::GAUGE, vec![Metric::default()]), ": its name is no metric name; rename it"),
         (
             joined("_total", MetricType::COUNTER, vec![Metric::default()]),
             "_total: its name is no metric name; rename it",
         ),
         (
-            joined("a", MetricType::GAUGE, vec![Metric::from_label(vec![label("b.c", "1")])]),
+            joined("a", MetricType::GAUGE, vec![Metric::from_label(vec![label("__b", "1")])]),
             "a: series with an invalid or reserved label name; rename the label",
         ),
         (
@@ -192,7 +191,11 @@ fn instruments_of_one_page_name_kind_and_unit_share_a_family() {
     let families =
         vec![gauge("a.b", vec![point(&[("k", "2")], int(2))]), gauge("a_b", vec![point(&[("k", "1")], int(1))])];
     let snapshot = snapshot(families);
-    assert_eq!(dropped(&snapshot, &[]), [""; 0]);
+    // F6: one HELP stays, all points do.
+    assert_eq!(
+        dropped(&snapshot, &[]),
+        ["a_b: its help, for that of a_b, with which it shares a name on the page; make them the same"]
+    );
     insta::assert_snapshot!(text(&snapshot, &[], Syntax::Text004), @r#"
     # HELP a_b About a.b. OTel name a.b.
     # TYPE a_b gauge
@@ -253,13 +256,14 @@ fn a_joined_family_that_clashes_with_ours_is_dropped() {
 
 #[test]
 fn b6_of_series_that_come_to_have_the_same_labels_the_first_stays() {
-    let merged = vec![gauge("a.b", vec![point(&[], int(1))]), gauge("a_b", vec![point(&[], int(2))])];
+    let same_help = |name| Family { help: "About.".to_owned(), ..gauge(name, vec![point(&[], int(1))]) };
+    let merged = vec![same_help("a.b"), Family { points: vec![point(&[], int(2))], ..same_help("a_b") }];
     let sanitised = vec![gauge("a.b", vec![point(&[("k.1", "v")], int(1)), point(&[("k_1", "v")], int(2))])];
-    for (families, line) in [(merged, "\na_b 1\n"), (sanitised, "\na_b{k_1=\"v\"} 1\n")] {
+    for (families, family, line) in [(merged, "a_b", "\na_b 1\n"), (sanitised, "a.b", "\na_b{k_1=\"v\"} 1\n")] {
         let snapshot = snapshot(families);
         assert_eq!(
             dropped(&snapshot, &[]),
-            ["a.b: series that have the same labels on the page; only the first is shown"]
+            [format!("{family}: series that have the same labels on the page; only the first is shown")]
         );
         let page = text(&snapshot, &[], Syntax::Text004);
         assert!(page.ends_with(line) && page.lines().count() == 3, "{page}");
@@ -269,8 +273,8 @@ fn b6_of_series_that_come_to_have_the_same_labels_the_first_stays() {
 #[test]
 fn values_that_void_a_page_are_left_out() {
     let points = vec![point(&[], float(f64::NAN)), point(&[("a", "1")], int(-1)), point(&[("a", "2")], float(1.0))];
-    let falling = Histogram { bounds: vec![2.0, 1.0], counts: vec![1, 1, 1], sum: 1.0, count: 3 };
-    let short = Histogram { bounds: vec![1.0], counts: vec![2, 0], sum: 1.0, count: 1 };
+    let falling = Histogram { bounds: vec![2.0, 1.0], counts: vec![1, 1, 1], sum: 1.0, count: 3, native: None };
+    let short = Histogram { bounds: vec![1.0], counts: vec![2, 0], sum: 1.0, count: 1, native: None };
     let distributions = [falling, short].map(|bad| point(&[], PointValue::Histogram(bad)));
     let snapshot =
         snapshot(vec![family("c", "", Kind::Counter, points), family("h", "", Kind::Histogram, distributions.into())]);
