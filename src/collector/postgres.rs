@@ -27,8 +27,8 @@
 //! A row that row-level security hides from the bridge's user is not counted by it, but is by the statistics: let the
 //! user see all rows (`BYPASSRLS`, or a policy).
 //!
-//! PostgreSQL 15 and older let a read-only transaction call `lo_create()` and take advisory locks. No statement of the
-//! bridge's does; an operator's own query could.
+//! PostgreSQL 15 and older let a read-only transaction call `lo_create()`: what it made is undone. An advisory lock that
+//! an operator's own query takes for the session stays until that ends.
 
 mod config;
 mod dialect;

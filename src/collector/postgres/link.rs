@@ -41,6 +41,10 @@ const SETTINGS: &str = "SELECT set_config(name, value, false) FROM (VALUES
     ('tcp_user_timeout', '25000'), ('client_connection_check_interval', '5000')
     ) AS wanted (name, value) WHERE current_setting(name, true) IS NOT NULL AND version() LIKE '%linux%'";
 
+/// Ends a transaction. What a function of an operator's query may have written all the same, as `lo_create()` does on
+/// PostgreSQL 15, is undone; not by `ROLLBACK`, whose count operators watch.
+const END: &str = "ROLLBACK TO SAVEPOINT bridge; COMMIT";
+
 /// What moves with each commit; the module's text explains the two.
 const DATA: &str = "SELECT CASE WHEN pg_is_in_recovery() THEN 'replayed ' || pg_last_wal_replay_lsn()
     ELSE 'snapshot ' || txid_current_snapshot() END";
@@ -152,7 +156,7 @@ async fn ask(
         Err(error) => return Err(error),
     };
     // After an error this rolls back.
-    let is_usable = session.execute("COMMIT").await.is_ok();
+    let is_usable = session.execute(END).await.is_ok();
     Ok((rows, is_usable))
 }
 
@@ -182,7 +186,7 @@ fn begin(budget: Duration) -> String {
         "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; SET LOCAL statement_timeout = {milliseconds}; \
          SET LOCAL lock_timeout = {}; SET LOCAL idle_in_transaction_session_timeout = {}; \
          SET LOCAL standard_conforming_strings = on; SET LOCAL jit = off; \
-         SET LOCAL max_parallel_workers_per_gather = 0",
+         SET LOCAL max_parallel_workers_per_gather = 0; SAVEPOINT bridge",
         (milliseconds - (milliseconds / 5).max(1)).min(LOCK_TIMEOUT_MS),
         IDLE_TIMEOUT.as_millis(),
     )
