@@ -48,6 +48,16 @@ fn a_bad_configuration_is_one_line_with_place_and_remedy_and_exit_code_2() {
             "store: { source: sqlite, path: /a, count_budget: 5s, timeout: 5s }\n",
             "store: timeout 5s is no longer than count_budget 5s",
         ),
+        (
+            "store: { source: mysql, url: 'mysql://a@b/c', count_budget: 20s1ms }\n",
+            "store: count_budget 20.001s is longer than 20s, and a server would work on a query so long for a bridge that \
+             has gone",
+        ),
+        (
+            "custom: { own: { source: postgres, url: 'postgres://a@b/c', query_budget: 1m, timeout: 2m, figures: [ { \
+             name: n, query: SELECT 1, help: N } ] } }\n",
+            "own: query_budget 60s is longer than 20s",
+        ),
         ("runtime: { source: telemetry_json, url: 'ftp://a' }\n", "runtime: "),
         ("runtime: { source: telemetry_json, url: 'http://u:hunter2@a' }\n", "runtime: "),
         ("web: { api_keys: [ { name: ops } ] }\n", "key \"ops\": nothing is set"),

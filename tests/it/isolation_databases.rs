@@ -48,6 +48,9 @@ const ILLS: &[Ill] = &[
     Ill::EndlessNotices,
     Ill::EndlessCell,
     Ill::ManyRows,
+    Ill::ManyCells,
+    Ill::ManyColumns,
+    Ill::CountlessColumns,
 ];
 
 /// A live backend's file with an empty shop.

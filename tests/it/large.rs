@@ -44,9 +44,8 @@ trait Large: Database {
     /// The present, and the beginning of today, in UTC.
     const NOW: &'static str;
     const TODAY: &'static str;
-    /// What makes a statement sleep as a condition that is false, and as a number.
+    /// What makes a statement sleep, as a condition.
     const SLEEPS: &'static str;
-    const SLEEP: &'static str;
     /// Milliseconds that a statement of the bridge has been running for.
     const LONGEST: &'static str;
     /// Makes a function `write_shelf`, which writes with its owner's rights, and gives the role `bridge` all it wants.
@@ -62,7 +61,6 @@ impl Large for Postgres {
     const NOW: &'static str = "now()";
     const TODAY: &'static str = "date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC'";
     const SLEEPS: &'static str = "pg_sleep(60)::text <> ''";
-    const SLEEP: &'static str = "length(pg_sleep(55)::text)";
     const LONGEST: &'static str =
         "SELECT coalesce(max(extract(epoch FROM clock_timestamp() - query_start) * 1000), 0)::bigint
          FROM pg_stat_activity WHERE usename = 'bridge' AND state <> 'idle'";
@@ -80,7 +78,6 @@ impl Large for MariaDb {
     const NOW: &'static str = "utc_timestamp(3)";
     const TODAY: &'static str = "utc_date()";
     const SLEEPS: &'static str = "SLEEP(60) <> 0";
-    const SLEEP: &'static str = "SLEEP(55)";
     const LONGEST: &'static str =
         "SELECT CAST(COALESCE(MAX(TIME_MS), 0) AS INTEGER) FROM information_schema.PROCESSLIST
          WHERE USER = 'bridge' AND COMMAND <> 'Sleep'";

@@ -8,7 +8,9 @@ use linkit_bridge::collector::ErrorClass;
 use linkit_bridge::collector::mysql::{MysqlConfig, MysqlDialect, MysqlLink};
 use linkit_bridge::collector::sql::{Dialect, Link, Row, Signs, StagingTable};
 
+use crate::support::bridge::Bridge;
 use crate::support::database::{PASSWORD, Tls};
+use crate::support::eventually;
 use server::{Server, execute};
 
 const BUDGET: Duration = Duration::from_millis(250);
@@ -98,6 +100,38 @@ async fn what_takes_too_long_is_ended_by_the_server() {
     assert!(link.rows("test", "SELECT 1", BUDGET).await.is_err(), "what the server sends next is not known");
     assert_eq!(link.version().await.unwrap().opening, first.opening + 1);
     server.only_idle(1).await;
+}
+
+/// A server that computes does not look whether its client is still there. The longest budget is in `large`'s tests.
+#[tokio::test]
+async fn a_killed_bridge_leaves_no_session_behind_its_budget() {
+    let seed = "
+        CREATE TABLE n (id INT PRIMARY KEY);
+        INSERT INTO n SELECT seq FROM seq_1_to_5000;
+        CREATE VIEW heavy AS SELECT a.id FROM n a, n b, n c WHERE a.id + b.id + c.id <> 0;";
+    let Some(server) = Server::start(seed).await else { return };
+    let source = format!("source: mysql, url: '{}', password: {PASSWORD}, query_budget: 5s", server.config("").url);
+    let figure = "name: heavy, query: SELECT count(*) AS value FROM heavy, help: Heavy.";
+    let mut bridge = Bridge::start(&format!("custom: {{ heavy: {{ {source}, figures: [ {{ {figure} }} ] }} }}")).await;
+    eventually("a count at work", || async { server.is_busy_with("FROM heavy").then_some(()) }).await;
+    bridge.process.signal("-KILL");
+    bridge.process.ended().await;
+    let killed = Instant::now();
+    server.only_idle(0).await;
+    let left = killed.elapsed();
+    assert!(left < Duration::from_secs(10), "{left:?}");
+    eprintln!("the session was gone {left:?} after the bridge");
+}
+
+#[tokio::test]
+async fn as_many_columns_as_a_table_can_have_are_read_and_no_more() {
+    let Some(server) = Server::start("").await else { return };
+    let link = &mut server.link();
+    link.version().await.unwrap();
+    let columns = |count: usize| format!("SELECT {}", vec!["1"; count].join(","));
+    assert_eq!(row(link, &columns(4096)).await.len(), 4096);
+    assert_eq!(refused(link, &columns(4097)).await.0, ErrorClass::Oversized);
+    assert_eq!(link.version().await.unwrap().opening, 2, "what the server sends next is not known");
 }
 
 #[tokio::test]

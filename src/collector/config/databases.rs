@@ -18,6 +18,10 @@ use crate::secret;
 
 const COUNT_BUDGET: Duration = Duration::from_millis(250);
 
+/// Longest budget of a query. A server works on to its end for a bridge that has gone: MySQL and MariaDB do not notice
+/// while they compute, nor does an older PostgreSQL; and half a minute after that there is to be nothing left of it.
+const BUDGET_MAX: Duration = Duration::from_secs(20);
+
 /// Most collections of a store: each is a series, and the registry has places for so many.
 const COLLECTIONS_MAX: usize = 100;
 
@@ -125,6 +129,12 @@ impl SectionConfig {
     /// the query is too long.
     fn budget(&self, key: &str, set: Option<Duration>) -> Result<Duration, String> {
         let budget = set.unwrap_or_else(|| self.timeout.map_or(COUNT_BUDGET, |timeout| COUNT_BUDGET.min(timeout / 2)));
+        if budget > BUDGET_MAX {
+            return Err(format!(
+                "{key} {budget:?} is longer than {BUDGET_MAX:?}, and a server would work on a query so long for a bridge \
+                 that has gone, unnoticed; lower {key}"
+            ));
+        }
         match self.timeout {
             Some(timeout) if timeout <= budget => Err(format!(
                 "timeout {timeout:?} is no longer than {key} {budget:?}, so one slow query would void all others; \

@@ -6,7 +6,8 @@ use std::time::Duration;
 use sqlx::Error;
 use sqlx::mysql::MySqlDatabaseError;
 
-use crate::collector::sql::wire::{ANSWER_MAX, ROWS_MAX};
+use super::columns::COLUMNS_MAX;
+use crate::collector::sql::wire::{ANSWER_MAX, CELLS_MAX, ROWS_MAX};
 use crate::collector::{CollectError, ErrorClass};
 
 /// Longest cause that is passed on, in characters: the server repeats the statement in some.
@@ -55,7 +56,10 @@ impl Failure {
             ),
             Self::Oversized => (
                 ErrorClass::Oversized,
-                format!("the answer has more than {} MiB or {ROWS_MAX} rows, and was cut", ANSWER_MAX >> 20),
+                format!(
+                    "the answer has more than {} MiB, {ROWS_MAX} rows, {CELLS_MAX} cells or {COLUMNS_MAX} columns, and was cut",
+                    ANSWER_MAX >> 20
+                ),
                 "ask for less, and check that it is a MySQL or MariaDB server that answers there",
             ),
             Self::Driver(error) => explain_driver(error),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
+use super::columns::Columns;
 use super::error::{self, Failure};
 use super::session::Session;
 use super::target::{MysqlConfig, Target};
@@ -55,7 +56,9 @@ impl MysqlLink {
 
     async fn open(&self) -> Result<Session, Failure> {
         let end = Instant::now() + CONNECT_LIMIT;
-        let wire = match timeout_at(end, Wire::lay(&self.target.place, "")).await {
+        let mut columns = Columns::new(self.target.wants_tls());
+        let wire = Wire::lay(&self.target.place, "", move |bytes| columns.admit(bytes));
+        let wire = match timeout_at(end, wire).await {
             Ok(wire) => Arc::new(wire.map_err(|error| Failure::Driver(error.into()))?),
             Err(_) => return Err(Failure::Late(CONNECT_LIMIT)),
         };

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use futures_util::TryStreamExt;
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection};
-use sqlx::{AssertSqlSafe, ConnectOptions, SqlSafeStr};
+use sqlx::{AssertSqlSafe, ConnectOptions, Row as _, SqlSafeStr};
 use tokio::task::coop::consume_budget;
 
 use super::cell;
 use crate::collector::sql::Row;
-use crate::collector::sql::wire::{ROWS_MAX, Wire};
+use crate::collector::sql::wire::{CELLS_MAX, ROWS_MAX, Wire};
 
 /// A session is a guest: it writes nothing, waits for no lock longer than the least that can be set, and does not stay
 /// behind for hours when its host has vanished. An open transaction there is none.
@@ -133,13 +133,14 @@ impl Session {
 /// nobody answers, and with Nagle's algorithm on, the next statement waits 40 ms for its acknowledgement.
 async fn ask(connection: &mut MySqlConnection, wire: &Wire, sql: impl SqlSafeStr) -> Result<Vec<Row>, sqlx::Error> {
     let mut answer = sqlx::raw_sql(sql).fetch(connection);
-    let mut rows = Vec::new();
+    let (mut rows, mut cells) = (Vec::new(), 0);
     while let Some(row) = answer.try_next().await? {
         // The driver itself gives way to nobody while there are rows.
         consume_budget().await;
-        if rows.len() == ROWS_MAX {
+        cells += row.len();
+        if rows.len() == ROWS_MAX || cells > CELLS_MAX {
             wire.cut();
-            return Err(sqlx::Error::Protocol("too many rows".to_owned()));
+            return Err(sqlx::Error::Protocol("too many rows or cells".to_owned()));
         }
         rows.push(cell::row(&row));
     }

@@ -69,6 +69,11 @@ impl Target {
         };
         Ok(Self { options, place, address })
     }
+
+    /// Whether the driver asks for TLS where it is offered.
+    pub(super) fn wants_tls(&self) -> bool {
+        !matches!(self.options.get_ssl_mode(), MySqlSslMode::Disabled)
+    }
 }
 
 /// Refuses what the driver would accept; tells whether the url names a user.

@@ -83,7 +83,10 @@ impl PostgresLink {
 
     async fn connect(&self) -> Result<(Session, Cell), Trouble<sqlx::Error>> {
         let end = Instant::now() + CONNECT_TIMEOUT;
-        let wire = match timeout_at(end, Wire::lay(&self.place, &config::socket_suffix(&self.options))).await {
+        let suffix = config::socket_suffix(&self.options);
+        // PostgreSQL's counts have two bytes: none has the driver take much more than the messages bring.
+        let wire = Wire::lay(&self.place, &suffix, |_| true);
+        let wire = match timeout_at(end, wire).await {
             Ok(wire) => wire.map_err(|error| Trouble::Driver(error.into()))?,
             Err(_) => return Err(Trouble::Late),
         };

@@ -9,12 +9,8 @@
 //! more than [`ANSWER_MAX`] a step, and then cuts it. TLS goes through as it is.
 //!
 //! What is within these bytes is the driver's to judge. Where it panics over them, that is caught here, and told as an
-//! answer that is none.
-//!
-//! What remains: a server that speaks MySQL's protocol may announce a result of any number of columns, and the driver
-//! sets up a table for them before it has seen one: two bytes a column, half a gibibyte for 2^28. No limit of ours comes
-//! between. So a server that is hostile of purpose can end the process for want of memory; whoever cannot trust it reads
-//! it by a bridge of its own.
+//! answer that is none. Where a few of them would have it take memory without end, the database that brings the driver
+//! also brings a judge of the bytes, who has them cut before they are there (`mysql/columns.rs`); he is blind to TLS.
 
 use std::any::Any;
 use std::future::Future;
@@ -38,6 +34,9 @@ pub(in crate::collector) const ANSWER_MAX: u64 = 2 << 20;
 /// Most rows of one answer; small ones take the driver many times their bytes.
 pub(in crate::collector) const ROWS_MAX: usize = 10_000;
 
+/// Most cells of one answer: each is held apart, 24 bytes and more for the one or two that it takes on MySQL's wire.
+pub(in crate::collector) const CELLS_MAX: usize = 100_000;
+
 /// A session that has brought more than this is given up for a new one: a driver keeps some of what it is told.
 const SESSION_MAX: u64 = 8 << 20;
 
@@ -59,7 +58,7 @@ pub(in crate::collector) enum Trouble<E> {
     Driver(E),
     /// Its time was over.
     Late,
-    /// The answer is larger than it may be.
+    /// The answer is larger than it may be, or would be.
     Oversized,
     /// It panicked over what the server sent.
     Malformed(String),
@@ -84,7 +83,16 @@ struct Meter {
 
 impl Wire {
     /// Connects to a server, and lays the wire to it. The driver's socket will have `suffix` at the end of its name.
-    pub(in crate::collector) async fn lay(place: &Place, suffix: &str) -> io::Result<Self> {
+    /// What the server sends is shown to `admit` part by part; the driver gets neither a part that is not admitted nor
+    /// what comes after it.
+    ///
+    /// # Errors
+    /// When the server cannot be reached, or the driver's socket not be made.
+    pub(in crate::collector) async fn lay(
+        place: &Place,
+        suffix: &str,
+        admit: impl FnMut(&[u8]) -> bool + Send + 'static,
+    ) -> io::Result<Self> {
         let name = format!("linkit-bridge-{:032x}", fastrand::u128(..));
         let address = net::SocketAddr::from_abstract_name(format!("{name}{suffix}"))?;
         let listener = net::UnixListener::bind_addr(&address)?;
@@ -94,11 +102,11 @@ impl Wire {
             Place::Tcp(host, port) => {
                 let server = TcpStream::connect((host.as_str(), *port)).await?;
                 server.set_nodelay(true)?;
-                tokio::spawn(carry(server, listener, Arc::clone(&meter)))
+                tokio::spawn(carry(server, listener, Arc::clone(&meter), admit))
             }
             Place::Unix(path) => {
                 let server = UnixStream::connect(path).await?;
-                tokio::spawn(carry(server, listener, Arc::clone(&meter)))
+                tokio::spawn(carry(server, listener, Arc::clone(&meter), admit))
             }
         };
         Ok(Self { socket: PathBuf::from(format!("\0{name}")), meter, carrier: carrier.abort_handle() })
@@ -109,7 +117,7 @@ impl Wire {
         self.meter.of_session.load(Ordering::Relaxed) > SESSION_MAX
     }
 
-    /// Cuts it, because the answer has more rows than it may have.
+    /// Cuts it, because the answer has more rows or cells than it may have.
     pub(in crate::collector) fn cut(&self) {
         self.meter.is_cut.store(true, Ordering::Relaxed);
         self.carrier.abort();
@@ -146,14 +154,19 @@ fn text_of(panic: &(dyn Any + Send)) -> String {
 }
 
 /// Carries until one of the two has closed, or the server has sent more than it may.
-async fn carry(server: impl AsyncRead + AsyncWrite, listener: UnixListener, meter: Arc<Meter>) {
+async fn carry(
+    server: impl AsyncRead + AsyncWrite,
+    listener: UnixListener,
+    meter: Arc<Meter>,
+    admit: impl FnMut(&[u8]) -> bool,
+) {
     let Ok(driver) = accept(&listener).await else { return };
     drop(listener);
     let (mut from_server, mut to_server) = tokio::io::split(server);
     let (mut from_driver, mut to_driver) = driver.into_split();
     tokio::select! {
         _ = tokio::io::copy(&mut from_driver, &mut to_server) => {}
-        _ = meter.carry(&mut from_server, &mut to_driver) => {}
+        _ = meter.carry(&mut from_server, &mut to_driver, admit) => {}
     }
 }
 
@@ -168,7 +181,12 @@ async fn accept(listener: &UnixListener) -> io::Result<UnixStream> {
 }
 
 impl Meter {
-    async fn carry(&self, from: &mut (impl AsyncRead + Unpin), to: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
+    async fn carry(
+        &self,
+        from: &mut (impl AsyncRead + Unpin),
+        to: &mut (impl AsyncWrite + Unpin),
+        mut admit: impl FnMut(&[u8]) -> bool,
+    ) -> io::Result<()> {
         let mut part = vec![0; PART];
         loop {
             let length = from.read(&mut part).await?;
@@ -177,7 +195,8 @@ impl Meter {
             }
             let bytes = length as u64;
             self.of_session.fetch_add(bytes, Ordering::Relaxed);
-            if self.of_step.fetch_add(bytes, Ordering::Relaxed) + bytes > ANSWER_MAX {
+            let of_step = self.of_step.fetch_add(bytes, Ordering::Relaxed) + bytes;
+            if of_step > ANSWER_MAX || !admit(&part[..length]) {
                 self.is_cut.store(true, Ordering::Relaxed);
                 return Ok(());
             }
@@ -202,10 +221,10 @@ mod tests {
     }
 
     /// A wire with both of its ends.
-    async fn wire() -> (Wire, UnixStream, TcpStream) {
+    async fn wire(admit: impl FnMut(&[u8]) -> bool + Send + 'static) -> (Wire, UnixStream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let place = Place::Tcp("127.0.0.1".to_owned(), listener.local_addr().unwrap().port());
-        let wire = Wire::lay(&place, "/end").await.unwrap();
+        let wire = Wire::lay(&place, "/end", admit).await.unwrap();
         let driver = UnixStream::connect(wire.socket.join("end")).await.unwrap();
         (wire, driver, listener.accept().await.unwrap().0)
     }
@@ -217,7 +236,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_within_the_limit_goes_through_each_time_and_what_is_over_it_is_cut() {
-        let (wire, mut driver, mut server) = wire().await;
+        let (wire, mut driver, mut server) = wire(|_| true).await;
         let sender = tokio::spawn(async move { while server.write_all(&[7; 1 << 10]).await.is_ok() {} });
         let first = wire.drive(soon(), read(&mut driver, ANSWER_MAX / 2)).await.unwrap();
         assert_eq!(first as u64, ANSWER_MAX / 2);
@@ -226,10 +245,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_is_not_admitted_does_not_come_through_and_ends_it() {
+        let (wire, mut driver, mut server) = wire(|bytes| !bytes.contains(&8)).await;
+        server.write_all(&[7; 9]).await.unwrap();
+        assert_eq!(wire.drive(soon(), read(&mut driver, 9)).await.unwrap(), 9);
+        server.write_all(&[8; 9]).await.unwrap();
+        assert!(matches!(wire.drive(soon(), read(&mut driver, 1)).await, Err(Trouble::Oversized)));
+        assert_eq!(timeout(PATIENCE, server.read(&mut [0])).await.unwrap().unwrap(), 0);
+    }
+
+    #[tokio::test]
     async fn a_wire_that_goes_takes_the_connection_with_it_though_nobody_had_come() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let place = Place::Tcp("127.0.0.1".to_owned(), listener.local_addr().unwrap().port());
-        let wire = Wire::lay(&place, "").await.unwrap();
+        let wire = Wire::lay(&place, "", |_| true).await.unwrap();
         let (mut server, _) = listener.accept().await.unwrap();
         drop(wire);
         assert_eq!(timeout(PATIENCE, server.read(&mut [0])).await.unwrap().unwrap(), 0);
@@ -237,7 +266,7 @@ mod tests {
 
     #[tokio::test]
     async fn lateness_errors_and_panics_are_told_apart() {
-        let (wire, _driver, _server) = wire().await;
+        let (wire, _driver, _server) = wire(|_| true).await;
         let late = wire.drive(Instant::now(), std::future::pending::<Result<(), ()>>()).await;
         assert!(matches!(late, Err(Trouble::Late)));
         assert!(matches!(wire.drive(soon(), async { Err::<(), u8>(3) }).await, Err(Trouble::Driver(3))));

@@ -1,6 +1,11 @@
 //! Which files a database has at this moment, told by `stat` alone.
 //!
 //! What is no file is not opened: opening a pipe may take for ever, and nothing interrupts that.
+//!
+//! What remains: a pipe that takes a file's place in the instant between the look and SQLite's own opening holds one
+//! thread until somebody opens its other end; its source says so meanwhile, and no other suffers. SQLite opens by name
+//! alone, following even `/proc/self/fd` to the name behind it. To open the file first would not help, and to close it
+//! again would drop the locks that SQLite holds on it in this process.
 
 use std::ffi::OsString;
 use std::fs::Metadata;

@@ -57,6 +57,11 @@ impl Server {
         .await;
     }
 
+    /// Whether a session of the bridge is at work on a statement with this in it.
+    pub fn is_busy_with(&self, part: &str) -> bool {
+        self.0.statements_of_the_bridge().iter().any(|statement| statement.contains(part))
+    }
+
     pub fn config(&self, parameters: &str) -> MysqlConfig {
         MysqlConfig { url: format!("{}{parameters}", self.0.url()), user: None, password: Some(PASSWORD.into()) }
     }

@@ -58,11 +58,21 @@ pub enum Ill {
     EndlessCell,
     /// 10 million rows.
     ManyRows,
+    /// Two million cells of a byte each; only MySQL has such small ones.
+    ManyCells,
+    /// A result that announces 2^28 columns; only MySQL can.
+    ManyColumns,
+    /// A result that announces more columns than any memory has room for.
+    CountlessColumns,
 }
 
 impl Ill {
     pub fn is_of(self, speech: Speech) -> bool {
-        self != Self::EndlessParameters || speech == Speech::Postgres
+        match self {
+            Self::EndlessParameters => speech == Speech::Postgres,
+            Self::ManyCells | Self::ManyColumns | Self::CountlessColumns => speech == Speech::Mysql,
+            _ => true,
+        }
     }
 
     /// The class of errors it is to be counted as.
@@ -80,7 +90,10 @@ impl Ill {
             | Self::EndlessParameters
             | Self::EndlessNotices
             | Self::EndlessCell
-            | Self::ManyRows => "oversized",
+            | Self::ManyRows
+            | Self::ManyCells
+            | Self::ManyColumns
+            | Self::CountlessColumns => "oversized",
         }
     }
 }

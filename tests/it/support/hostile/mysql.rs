@@ -12,6 +12,10 @@ const TLS: u32 = 1 << 11;
 const MORE_RESULTS: u16 = 8;
 const PART_MAX: usize = 0xff_ffff;
 
+const NULL: u8 = 0xfb;
+/// Columns of a result with many.
+const WIDE: u8 = 250;
+
 /// The last statement of the bridge for a figure is in here.
 const FIGURE: &[u8] = b"PREPARE";
 
@@ -62,6 +66,17 @@ fn hurt(wire: &mut Wire<'_>, ill: Ill) -> io::Result<()> {
     }
     if ill == Ill::GarbageForAnswer {
         return wire.send(&noise());
+    }
+    if let Ill::ManyColumns | Ill::CountlessColumns = ill {
+        let count: u64 = if ill == Ill::ManyColumns { 1 << 28 } else { 1 << 48 };
+        wire.send(&packet(2, &[&[0xfe][..], &count.to_le_bytes()].concat()))?;
+        return wire.hang();
+    }
+    if ill == Ill::ManyCells {
+        wire.send(&head(2, WIDE))?;
+        // As many as just go through; the driver waits for more.
+        wire.repeat(8000, |_| packet(4, &[NULL; WIDE as usize]))?;
+        return wire.hang();
     }
     wire.send(&head(2, 1))?;
     match ill {
@@ -138,7 +153,7 @@ fn head(sequence: u8, columns: u8) -> Vec<u8> {
     for column in 1..=columns {
         let names = [text("def"), text(""), text(""), text(""), text("c"), text("c")].concat();
         let about = [0x0c, 45, 0, 0, 1, 0, 0, 0xfd, 0, 0, 0, 0, 0];
-        head.extend(packet(sequence + column, &[&names[..], &about].concat()));
+        head.extend(packet(sequence.wrapping_add(column), &[&names[..], &about].concat()));
     }
     head
 }
