@@ -9,7 +9,7 @@
 //!   letting it return 1. The bridge waits a little longer than the server's limit, then gives up the connection.
 //! - **A locked table is left alone** when the limit is over, or after a second, `lock_wait_timeout`'s least. A count that
 //!   was ended is then explained, which needs the same locks: so a lock is told apart from a count that is merely slow.
-//! - **A server is not believed**: its answer goes through `sql/wire.rs`, which cuts it at 2 MiB, 10,000 rows or 100,000
+//! - **A server is not believed**: its answer goes through `sql/wire.rs`, which cuts it at 1 MiB, 2,000 rows or 100,000
 //!   cells, and at its time; and where it announces more columns than a table can have, for which the driver would take
 //!   memory without end (`columns.rs`). This lie alone is not seen through TLS.
 //! - **One way to write SQL, whatever the server's default**: `sql_mode` is `NO_BACKSLASH_ESCAPES` alone, so doubling a

@@ -9,7 +9,7 @@
 //!   the two halves of a statement, its parsing and its running, on one session of such a pooler.
 //! - **No wait for a lock outlives the budget, or a second**, and while it lasts others queue behind it: so it is given
 //!   up somewhat earlier than the statement, and known from a slow one.
-//! - **A server is not believed**: its answer goes through `sql/wire.rs`, which cuts it at 2 MiB or 10,000
+//! - **A server is not believed**: its answer goes through `sql/wire.rs`, which cuts it at 1 MiB or 2,000
 //!   rows, and at its time.
 //! - **A host that vanished leaves no session behind**: the server is told to ask after its peer, see [`PostgresLink`].
 //!

@@ -27,8 +27,6 @@ mod go;
 mod guest;
 mod house;
 mod isolation;
-mod isolation_databases;
-mod isolation_files;
 mod large;
 mod mysql;
 mod page;

@@ -4,7 +4,6 @@ pub mod backend;
 pub mod bridge;
 pub mod certificates;
 pub mod database;
-pub mod fault;
 pub mod hostile;
 pub mod http;
 pub mod mariadb;

@@ -5,8 +5,8 @@
 //! as long as they come, and reads on without ever giving way while there is something to read. So a hostile server
 //! would grow the bridge by gigabytes, and hold a worker for good: no deadline comes to pass in a task that does not
 //! give way. The driver takes no stream of ours, but it takes a Unix socket. So it is given one, with no name in the
-//! file system and open to this process alone; a task carries what goes through between it and the real connection, no
-//! more than [`ANSWER_MAX`] a step, and then cuts it. TLS goes through as it is.
+//! file system and open to this process alone; a task carries what goes through between it and the real connection, in
+//! parts with a breath between them, no more than [`ANSWER_MAX`] a step, and then cuts it. TLS goes through as it is.
 //!
 //! What is within these bytes is the driver's to judge. Where it panics over them, that is caught here, and told as an
 //! answer that is none. Where a few of them would have it take memory without end, the database that brings the driver
@@ -21,6 +21,7 @@ use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -28,11 +29,11 @@ use tokio::net::{TcpStream, UnixListener, UnixStream};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout_at};
 
-/// Most bytes of one answer, and of all that goes before a session is set up: as many as a page may have.
-pub(in crate::collector) const ANSWER_MAX: u64 = 2 << 20;
+/// Most bytes of one answer, and of all that goes before a session is set up: as many as the documented JSON may have.
+pub(in crate::collector) const ANSWER_MAX: u64 = 1 << 20;
 
-/// Most rows of one answer; small ones take the driver many times their bytes.
-pub(in crate::collector) const ROWS_MAX: usize = 10_000;
+/// Most rows of one answer, twice what any collector asks for; small ones take the driver many times their bytes.
+pub(in crate::collector) const ROWS_MAX: usize = 2_000;
 
 /// Most cells of one answer: each is held apart, 24 bytes and more for the one or two that it takes on MySQL's wire.
 pub(in crate::collector) const CELLS_MAX: usize = 100_000;
@@ -41,6 +42,11 @@ pub(in crate::collector) const CELLS_MAX: usize = 100_000;
 const SESSION_MAX: u64 = 8 << 20;
 
 const PART: usize = 16 << 10;
+
+/// After so many bytes the driver has nothing to read for a moment, and gives way: a mebibyte of small messages would
+/// hold a worker for a tenth of a second, and all who wait for it.
+const BREATH: u64 = 64 << 10;
+const BREATH_TIME: Duration = Duration::from_millis(1);
 
 /// Where a server listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -195,20 +201,21 @@ impl Meter {
             }
             let bytes = length as u64;
             self.of_session.fetch_add(bytes, Ordering::Relaxed);
-            let of_step = self.of_step.fetch_add(bytes, Ordering::Relaxed) + bytes;
-            if of_step > ANSWER_MAX || !admit(&part[..length]) {
+            let before = self.of_step.fetch_add(bytes, Ordering::Relaxed);
+            if before + bytes > ANSWER_MAX || !admit(&part[..length]) {
                 self.is_cut.store(true, Ordering::Relaxed);
                 return Ok(());
             }
             to.write_all(&part[..length]).await?;
+            if (before + bytes) / BREATH > before / BREATH {
+                tokio::time::sleep(BREATH_TIME).await;
+            }
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use tokio::net::TcpListener;
     use tokio::time::timeout;
 
@@ -238,8 +245,11 @@ mod tests {
     async fn what_is_within_the_limit_goes_through_each_time_and_what_is_over_it_is_cut() {
         let (wire, mut driver, mut server) = wire(|_| true).await;
         let sender = tokio::spawn(async move { while server.write_all(&[7; 1 << 10]).await.is_ok() {} });
+        let began = Instant::now();
         let first = wire.drive(soon(), read(&mut driver, ANSWER_MAX / 2)).await.unwrap();
         assert_eq!(first as u64, ANSWER_MAX / 2);
+        let breaths = u32::try_from(ANSWER_MAX / 2 / BREATH).unwrap() - 1;
+        assert!(began.elapsed() >= BREATH_TIME * breaths, "no breath between the parts");
         assert!(matches!(wire.drive(soon(), read(&mut driver, 3 * ANSWER_MAX)).await, Err(Trouble::Oversized)));
         timeout(PATIENCE, sender).await.unwrap().unwrap();
     }

@@ -20,7 +20,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_millis(1000);
 const CACHE_KIB: u32 = 256;
 
 /// Longest value that a statement may read or make, in bytes: a longer one is an error, before memory is taken for it.
-const VALUE_MAX: i32 = 2 << 20;
+/// What PocketBase lets a field hold, unless it is told otherwise, fits in. A statement may hold several at once.
+const VALUE_MAX: i32 = 1 << 20;
 
 /// The database at a path, open or not yet.
 pub(super) struct Database {

@@ -1,10 +1,13 @@
-//! A database server on loopback that is well until it is told to turn hostile in one way, and well again when told so.
+//! A source on loopback that is well until it is told to turn hostile, and well again when told so.
 //!
-//! It speaks just enough of PostgreSQL or MySQL for a figure of the operator's own. Threads, not tasks: what it does to
-//! its peer must not hold up who measures the peer.
+//! Here is what all of them have: who listens, and a wire that counts. What is said on it, and how it hurts, is each
+//! protocol's own. Threads, not tasks, and of low priority: what it does to its peer must not hold up who measures the
+//! peer, nor take the peer's time on the machine. In truth it is elsewhere.
 
+pub mod http;
 mod mysql;
 mod postgres;
+pub mod server;
 
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -15,100 +18,17 @@ use std::time::Duration;
 /// What an endless answer ends at, should its peer never close.
 const ENDLESS: u64 = 2 << 30;
 
-const ROWS: u64 = 10_000_000;
+/// How much lower than usual; Linux has it by thread, and threads that are started by one have its own.
+const NICE: i32 = 10;
 
-/// Whose protocol it speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Speech {
-    Postgres,
-    Mysql,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ill {
-    /// Nobody listens any more.
-    Refuses,
-    /// Takes the connection and never says a word.
-    Hangs,
-    /// Takes the statement and never answers.
-    HangsInAnswer,
-    /// The greeting, a byte a second.
-    DripsGreeting,
-    /// The answer, a byte a second.
-    DripsAnswer,
-    /// Noise for a greeting.
-    GarbageForGreeting,
-    /// Noise for an answer.
-    GarbageForAnswer,
-    /// Agrees to TLS and sends noise.
-    GarbageForTls,
-    /// A well-framed greeting that ends too early.
-    ShortGreeting,
-    /// A well-framed row whose cell ends behind it.
-    ShortRow,
-    /// Closes in the middle of the answer.
-    ClosesInAnswer,
-    /// A greeting whose length is 2 GiB, and all of them.
-    EndlessGreeting,
-    /// Parameters of the session without end, each another; only PostgreSQL has them.
-    EndlessParameters,
-    /// An answer that is never begun for notices (PostgreSQL) or empty results (MySQL).
-    EndlessNotices,
-    /// One cell of a gibibyte.
-    EndlessCell,
-    /// 10 million rows.
-    ManyRows,
-    /// Two million cells of a byte each; only MySQL has such small ones.
-    ManyCells,
-    /// A result that announces 2^28 columns; only MySQL can.
-    ManyColumns,
-    /// A result that announces more columns than any memory has room for.
-    CountlessColumns,
-}
-
-impl Ill {
-    pub fn is_of(self, speech: Speech) -> bool {
-        match self {
-            Self::EndlessParameters => speech == Speech::Postgres,
-            Self::ManyCells | Self::ManyColumns | Self::CountlessColumns => speech == Speech::Mysql,
-            _ => true,
-        }
-    }
-
-    /// The class of errors it is to be counted as.
-    pub const fn class(self) -> &'static str {
-        match self {
-            Self::Refuses
-            | Self::GarbageForGreeting
-            | Self::GarbageForAnswer
-            | Self::GarbageForTls
-            | Self::ShortGreeting
-            | Self::ShortRow
-            | Self::ClosesInAnswer => "unreachable",
-            Self::Hangs | Self::HangsInAnswer | Self::DripsGreeting | Self::DripsAnswer => "timeout",
-            Self::EndlessGreeting
-            | Self::EndlessParameters
-            | Self::EndlessNotices
-            | Self::EndlessCell
-            | Self::ManyRows
-            | Self::ManyCells
-            | Self::ManyColumns
-            | Self::CountlessColumns => "oversized",
-        }
-    }
-}
-
-/// The server; it ends with the value.
-pub struct HostileServer {
-    pub speech: Speech,
-    pub ill: Ill,
-    port: u16,
+/// Who listens; it ends with the value.
+pub struct Host {
+    pub port: u16,
     shared: Arc<Shared>,
 }
 
+#[derive(Default)]
 struct Shared {
-    speech: Speech,
-    ill: Ill,
     is_ill: AtomicBool,
     is_over: AtomicBool,
     /// Connections taken since it turned.
@@ -117,33 +37,15 @@ struct Shared {
     taken_max: AtomicU64,
 }
 
-impl HostileServer {
-    /// A server that is well.
-    pub fn start(speech: Speech, ill: Ill) -> Self {
-        let shared = Arc::new(Shared {
-            speech,
-            ill,
-            is_ill: AtomicBool::new(false),
-            is_over: AtomicBool::new(false),
-            victims: AtomicU64::new(0),
-            taken_max: AtomicU64::new(0),
-        });
+impl Host {
+    /// One that is well, and does with each connection what `serve` does. One that `refuses` listens to nobody while it
+    /// is ill.
+    fn start(refuses: bool, serve: impl Fn(Wire) -> io::Result<()> + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
+        let (port, shared) = (listener.local_addr().unwrap().port(), Arc::<Shared>::default());
         let of_thread = Arc::clone(&shared);
-        std::thread::spawn(move || listen(listener, port, &of_thread));
-        Self { speech, ill, port, shared }
-    }
-
-    pub fn source(&self) -> &'static str {
-        match self.speech {
-            Speech::Postgres => "postgres",
-            Speech::Mysql => "mysql",
-        }
-    }
-
-    pub fn url(&self) -> String {
-        format!("{}://bridge@127.0.0.1:{}/linkit", self.source(), self.port)
+        std::thread::spawn(move || listen(listener, port, refuses, &of_thread, &Arc::new(serve)));
+        Self { port, shared }
     }
 
     pub fn turn(&self) {
@@ -164,28 +66,21 @@ impl HostileServer {
     }
 }
 
-impl Drop for HostileServer {
+impl Drop for Host {
     fn drop(&mut self) {
         self.shared.is_over.store(true, Ordering::SeqCst);
     }
 }
 
-impl Shared {
-    fn is_over(&self) -> bool {
-        self.is_over.load(Ordering::SeqCst)
-    }
-
-    fn is_ill(&self) -> bool {
-        self.is_ill.load(Ordering::SeqCst)
-    }
-}
-
-fn listen(listener: TcpListener, port: u16, shared: &Arc<Shared>) {
+fn listen<S>(listener: TcpListener, port: u16, refuses: bool, shared: &Arc<Shared>, serve: &Arc<S>)
+where
+    S: Fn(Wire) -> io::Result<()> + Send + Sync + 'static,
+{
+    rustix::process::nice(NICE).unwrap();
     listener.set_nonblocking(true).unwrap();
     let mut listener = Some(listener);
-    while !shared.is_over() {
-        let refuses = shared.is_ill() && shared.ill == Ill::Refuses;
-        if refuses {
+    while !shared.is_over.load(Ordering::SeqCst) {
+        if refuses && shared.is_ill.load(Ordering::SeqCst) {
             listener = None;
         } else if listener.is_none() {
             listener = TcpListener::bind(("127.0.0.1", port)).ok();
@@ -195,36 +90,32 @@ fn listen(listener: TcpListener, port: u16, shared: &Arc<Shared>) {
             std::thread::sleep(Duration::from_millis(5));
             continue;
         };
-        let shared = Arc::clone(shared);
+        let (shared, serve) = (Arc::clone(shared), Arc::clone(serve));
         // A peer that closes in the middle is what is wanted of it.
-        std::thread::spawn(move || drop(serve(stream, &shared)));
+        std::thread::spawn(move || Wire::new(stream, shared).and_then(|wire| serve(wire)));
     }
 }
 
-fn serve(stream: TcpStream, shared: &Shared) -> io::Result<()> {
-    stream.set_nonblocking(false)?;
-    stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(Duration::from_millis(50)))?;
-    let ill = shared.is_ill().then_some(shared.ill);
-    shared.victims.fetch_add(ill.is_some().into(), Ordering::SeqCst);
-    let wire = Wire { stream, shared, ill, taken: 0 };
-    match shared.speech {
-        Speech::Postgres => postgres::serve(wire),
-        Speech::Mysql => mysql::serve(wire),
-    }
-}
-
-/// A connection that counts what it takes. It ends when the server turns, and when it heals.
-struct Wire<'a> {
+/// A connection that counts what it takes. It ends when the source turns, and when it heals.
+struct Wire {
     stream: TcpStream,
-    shared: &'a Shared,
-    ill: Option<Ill>,
+    shared: Arc<Shared>,
+    is_ill: bool,
     taken: u64,
 }
 
-impl Wire<'_> {
+impl Wire {
+    fn new(stream: TcpStream, shared: Arc<Shared>) -> io::Result<Self> {
+        stream.set_nonblocking(false)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(Duration::from_millis(50)))?;
+        let is_ill = shared.is_ill.load(Ordering::SeqCst);
+        shared.victims.fetch_add(is_ill.into(), Ordering::SeqCst);
+        Ok(Self { stream, shared, is_ill, taken: 0 })
+    }
+
     fn is_over(&self) -> bool {
-        self.shared.is_over() || self.shared.is_ill() != self.ill.is_some()
+        self.shared.is_over.load(Ordering::SeqCst) || self.shared.is_ill.load(Ordering::SeqCst) != self.is_ill
     }
 
     fn bytes(&mut self, count: usize) -> io::Result<Vec<u8>> {
@@ -256,6 +147,7 @@ impl Wire<'_> {
         }
     }
 
+    /// A byte a second.
     fn drip(&mut self, bytes: &[u8]) -> io::Result<()> {
         for byte in bytes {
             self.send(&[*byte])?;
@@ -288,7 +180,7 @@ fn is_late(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }
 
-/// The same noise each time, so that it is the same error each time.
+/// The same noise each time, so that it is the same error each time; neither a protocol nor UTF-8.
 fn noise() -> Vec<u8> {
     let mut random = fastrand::Rng::with_seed(7);
     std::iter::once(0xff).chain(std::iter::repeat_with(|| random.u8(..)).take(256 << 10)).collect()

@@ -2,7 +2,10 @@
 
 use std::io;
 
-use super::{Ill, ROWS, Wire, noise};
+use super::server::Ill;
+use super::{Wire, noise};
+
+const ROWS: u64 = 10_000_000;
 
 /// Protocol 41, database at the start, transactions, secure connection; several statements and results; login by
 /// plugin, its data with a length; no EOF packets.
@@ -19,10 +22,10 @@ const WIDE: u8 = 250;
 /// The last statement of the bridge for a figure is in here.
 const FIGURE: &[u8] = b"PREPARE";
 
-pub(super) fn serve(mut wire: Wire<'_>) -> io::Result<()> {
-    let capabilities = if wire.ill == Some(Ill::GarbageForTls) { CAPABILITIES | TLS } else { CAPABILITIES };
+pub(super) fn serve(mut wire: Wire, ill: Option<Ill>) -> io::Result<()> {
+    let capabilities = if ill == Some(Ill::GarbageForTls) { CAPABILITIES | TLS } else { CAPABILITIES };
     let greeting = greeting(capabilities);
-    match wire.ill {
+    match ill {
         Some(Ill::Hangs) => return wire.hang(),
         Some(Ill::DripsGreeting) => return wire.drip(&packet(0, &greeting)),
         Some(Ill::GarbageForGreeting) => return wire.send(&noise()),
@@ -34,7 +37,7 @@ pub(super) fn serve(mut wire: Wire<'_>) -> io::Result<()> {
         _ => wire.send(&packet(0, &greeting))?,
     }
     let (sequence, _) = receive(&mut wire)?;
-    if wire.ill == Some(Ill::GarbageForTls) {
+    if ill == Some(Ill::GarbageForTls) {
         wire.bytes(5)?;
         return wire.send(&noise());
     }
@@ -53,14 +56,14 @@ pub(super) fn serve(mut wire: Wire<'_>) -> io::Result<()> {
             continue;
         }
         wire.send(&packet(1, &ok(MORE_RESULTS)))?;
-        match wire.ill {
+        match ill {
             Some(ill) => return hurt(&mut wire, ill),
             None => wire.send(&[rows(2, &["7"], MORE_RESULTS), packet(6, &ok(0))].concat())?,
         }
     }
 }
 
-fn hurt(wire: &mut Wire<'_>, ill: Ill) -> io::Result<()> {
+fn hurt(wire: &mut Wire, ill: Ill) -> io::Result<()> {
     if ill == Ill::EndlessNotices {
         return wire.repeat(u64::MAX, |_| packet(2, &ok(MORE_RESULTS)));
     }
@@ -97,7 +100,7 @@ fn hurt(wire: &mut Wire<'_>, ill: Ill) -> io::Result<()> {
 }
 
 /// A packet in full parts that never comes to its last.
-fn endless(wire: &mut Wire<'_>, sequence: u8, begin: &[u8]) -> io::Result<()> {
+fn endless(wire: &mut Wire, sequence: u8, begin: &[u8]) -> io::Result<()> {
     let mut part = [begin, &vec![b'7'; PART_MAX - begin.len()]].concat();
     for number in 0..super::ENDLESS / PART_MAX as u64 {
         if wire.is_over() {
@@ -121,7 +124,7 @@ fn greeting(capabilities: u32) -> Vec<u8> {
     greeting
 }
 
-fn receive(wire: &mut Wire<'_>) -> io::Result<(u8, Vec<u8>)> {
+fn receive(wire: &mut Wire) -> io::Result<(u8, Vec<u8>)> {
     let head = wire.bytes(4)?;
     let length = u32::from_le_bytes([head[0], head[1], head[2], 0]);
     Ok((head[3], wire.bytes(length as usize)?))

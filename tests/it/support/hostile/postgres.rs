@@ -2,20 +2,23 @@
 
 use std::io;
 
-use super::{Ill, ROWS, Wire, noise};
+use super::server::Ill;
+use super::{Wire, noise};
+
+const ROWS: u64 = 10_000_000;
 
 const SSL_REQUEST: u32 = 80_877_103;
 const ENCRYPTED_TEXT: &[u8] = b"S";
 const PLAIN_TEXT: &[u8] = b"N";
 const TEXT_OID: u32 = 25;
 
-pub(super) fn serve(mut wire: Wire<'_>) -> io::Result<()> {
-    if wire.ill == Some(Ill::Hangs) {
+pub(super) fn serve(mut wire: Wire, ill: Option<Ill>) -> io::Result<()> {
+    if ill == Some(Ill::Hangs) {
         return wire.hang();
     }
     let mut code = startup(&mut wire)?;
     if code == SSL_REQUEST {
-        if wire.ill == Some(Ill::GarbageForTls) {
+        if ill == Some(Ill::GarbageForTls) {
             wire.send(ENCRYPTED_TEXT)?;
             wire.bytes(5)?;
             return wire.send(&noise());
@@ -25,7 +28,7 @@ pub(super) fn serve(mut wire: Wire<'_>) -> io::Result<()> {
     }
     assert_eq!(code >> 16, 3, "protocol {code:x}");
     let greeting = [message(b'R', &0_u32.to_be_bytes()), ready(b'I')].concat();
-    match wire.ill {
+    match ill {
         Some(Ill::DripsGreeting) => return wire.drip(&greeting),
         Some(Ill::GarbageForGreeting) => return wire.send(&noise()),
         Some(Ill::ShortGreeting) => {
@@ -42,17 +45,17 @@ pub(super) fn serve(mut wire: Wire<'_>) -> io::Result<()> {
         }
         _ => wire.send(&greeting)?,
     }
-    answer(&mut wire)
+    answer(&mut wire, ill)
 }
 
 /// The code of a message that opens a session.
-fn startup(wire: &mut Wire<'_>) -> io::Result<u32> {
+fn startup(wire: &mut Wire) -> io::Result<u32> {
     let length = number(&wire.bytes(4)?);
     let rest = wire.bytes(length as usize - 4)?;
     Ok(number(&rest[..4]))
 }
 
-fn answer(wire: &mut Wire<'_>) -> io::Result<()> {
+fn answer(wire: &mut Wire, ill: Option<Ill>) -> io::Result<()> {
     let mut out = Vec::new();
     let mut state = b'I';
     loop {
@@ -71,7 +74,7 @@ fn answer(wire: &mut Wire<'_>) -> io::Result<()> {
             b'D' => out.extend([message(b't', &[0, 0]), columns()].concat()),
             b'B' => {
                 out.extend(message(b'2', &[]));
-                if let Some(ill) = wire.ill {
+                if let Some(ill) = ill {
                     wire.send(&out)?;
                     return hurt(wire, ill);
                 }
@@ -89,7 +92,7 @@ fn answer(wire: &mut Wire<'_>) -> io::Result<()> {
     }
 }
 
-fn hurt(wire: &mut Wire<'_>, ill: Ill) -> io::Result<()> {
+fn hurt(wire: &mut Wire, ill: Ill) -> io::Result<()> {
     match ill {
         Ill::DripsAnswer => wire.drip(&row("7")),
         Ill::GarbageForAnswer => wire.send(&noise()),

@@ -3,14 +3,13 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use rusqlite::Connection;
 
-use crate::isolation_databases::{Shop, Siege, reader};
+use super::{Camp, EVERY, Hostile, Shop, Siege};
 use crate::support::Directory;
-
-const SIEGE: Duration = Duration::from_secs(3);
 
 const NUMBERS: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 10000000)";
 
@@ -34,7 +33,7 @@ enum Ill {
 const ILLS: &[(Ill, &str)] = &[
     (Ill::View("SELECT zeroblob(900000000) AS value"), "oversized"),
     (Ill::View("SELECT length(CAST(zeroblob(900000000) AS TEXT)) AS value"), "oversized"),
-    (Ill::View("SELECT replace(printf('%.*c', 2000000, 'x'), 'x', '7777777777') AS value"), "oversized"),
+    (Ill::View("SELECT replace(printf('%.*c', 1000000, 'x'), 'x', '7777777777') AS value"), "oversized"),
     (
         Ill::View(
             "WITH RECURSIVE n(i, t) AS (SELECT 1, 'x' UNION ALL SELECT i + 1, t || t FROM n) \
@@ -61,12 +60,14 @@ const ILLS: &[(Ill, &str)] = &[
 struct File {
     directory: Directory,
     ill: Ill,
-    holder: Option<Connection>,
+    class: &'static str,
+    /// Only to lock it; a connection is for one thread at a time.
+    holder: Mutex<Option<Connection>>,
 }
 
 impl File {
-    fn create(ill: Ill) -> Self {
-        let file = Self { directory: Directory::new("file"), ill, holder: None };
+    fn create(ill: Ill, class: &'static str) -> Self {
+        let file = Self { directory: Directory::new("file"), ill, class, holder: Mutex::default() };
         std::fs::create_dir(file.mount()).unwrap();
         let owner = Connection::open(file.data()).unwrap();
         // A view that reads no table is not looked at again when it has become another.
@@ -93,6 +94,12 @@ impl File {
         owner.busy_timeout(Duration::from_secs(5)).unwrap();
         owner.execute_batch(&format!("DROP VIEW IF EXISTS shown; CREATE VIEW shown AS {select}")).unwrap();
     }
+}
+
+impl Hostile for File {
+    fn classes(&self) -> Vec<&'static str> {
+        vec![self.class]
+    }
 
     fn turn(&mut self) {
         let data = self.data();
@@ -105,7 +112,7 @@ impl File {
                 let holder = Connection::open(data).unwrap();
                 holder.busy_timeout(Duration::from_secs(5)).unwrap();
                 holder.execute_batch("BEGIN EXCLUSIVE").unwrap();
-                self.holder = Some(holder);
+                *self.holder.get_mut().unwrap() = Some(holder);
             }
             Ill::Pipe => pipe(&data),
             Ill::Directory => std::fs::create_dir(data).unwrap(),
@@ -119,7 +126,7 @@ impl File {
         let data = self.data();
         match self.ill {
             Ill::View(_) => self.show("SELECT 7 AS value"),
-            Ill::Locked => self.holder = None,
+            Ill::Locked => *self.holder.get_mut().unwrap() = None,
             Ill::Directory => std::fs::remove_dir(&data).unwrap(),
             Ill::Pipe | Ill::Device | Ill::Noise => std::fs::remove_file(&data).unwrap(),
             Ill::NoMount => std::fs::rename(self.away(), self.mount()).unwrap(),
@@ -134,28 +141,24 @@ fn pipe(path: &Path) {
     assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
 }
 
-async fn files(name: &str, ills: &[(Ill, &str)]) -> String {
-    let shop = Shop::open();
-    let mut files: Vec<_> = ills.iter().map(|(ill, _)| File::create(*ill)).collect();
-    let (mut config, mut readers) = (shop.config(), Vec::new());
-    for (number, file) in files.iter().enumerate() {
-        let (name, path) = (format!("file{number}"), file.data().display().to_string());
-        let source = format!("source: sqlite, path: '{path}', max_backoff: 1s");
-        config.push_str(&reader(&name, &source, "SELECT value FROM shown, one"));
-        readers.push((name, "sqlite"));
+/// Adds a figure from a file of each ill.
+pub fn add(camp: &mut Camp) {
+    for (ill, class) in ILLS {
+        let file = File::create(*ill, class);
+        let keys = format!("path: '{}', {EVERY}", file.data().display());
+        let reader = camp.figure("sqlite", &keys, "SELECT value FROM shown, one");
+        camp.ill(reader, file);
     }
-    let mut siege = Siege::begin(name.to_owned(), &config, readers).await;
-    files.iter_mut().for_each(File::turn);
-    siege.hold(SIEGE).await;
-    let classes: Vec<_> = ills.iter().map(|(_, class)| *class).collect();
-    siege.are_down(&classes).await;
-    files.iter_mut().for_each(File::heal);
-    siege.are_up().await;
-    siege.each_is_said_once();
-    siege.end().await
+}
+
+async fn files() -> String {
+    let shop = Shop::open();
+    let mut camp = Camp::with_sections(&shop);
+    add(&mut camp);
+    Siege::run("files", camp).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_hostile_files_at_once_cost_their_own_figures() {
-    eprintln!("{}", files("files", ILLS).await);
+    super::alone(files()).await;
 }
