@@ -28,7 +28,7 @@ use crate::collector::{self, Plan};
 use crate::config::{ApiKeyConfig, Config, Env, Otel};
 use crate::http_client::HttpClient;
 use crate::output::telemetry_json::JsonConfig;
-use crate::registry::Registry;
+use crate::registry::{InstrumentView, Registry};
 use crate::scheduler;
 use crate::secret;
 use crate::server::{self, ApiKey, Server, ServerConfig, ServerInfo};
@@ -83,6 +83,19 @@ impl App {
     /// # Errors
     /// When the config does not make one: a source lacks its path, a key's file cannot be read, an address is none.
     pub fn new(config: &Config, env: Env<'_>, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
+        Self::with_views(config, env, clock, Vec::new())
+    }
+
+    /// The same with `views` of an embedding program's instruments.
+    ///
+    /// # Errors
+    /// As [`App::new`].
+    pub fn with_views(
+        config: &Config,
+        env: Env<'_>,
+        clock: Arc<dyn Clock>,
+        views: Vec<InstrumentView>,
+    ) -> anyhow::Result<Self> {
         let otel = Otel::read(env);
         let listen = listen_addresses(config)?;
         let resource = resource(config, &otel, &listen);
@@ -92,7 +105,8 @@ impl App {
         let none = BTreeMap::new();
         let custom = config.custom.as_ref().unwrap_or(&none);
         let Built { plans, custom } = collector::config::build(sections, custom, config.megabyte(), &http, &completed)?;
-        let registry = Arc::new(Registry::with_custom(Arc::clone(&clock), config.ages(), &resource, &custom));
+        let registry = Registry::with_views(Arc::clone(&clock), config.ages(), &resource, &custom, views);
+        let registry = Arc::new(registry);
         figures::add(&registry, config.hash, clock.now());
         let state = match &config.state_dir {
             Some(path) => {

@@ -1,6 +1,10 @@
 //! linkit-bridge turns a Linkit backend's telemetry into what operators use: Prometheus by pull, OpenTelemetry by
 //! push, and the documented JSON, all from one registry.
 //!
+//! A program that embeds the bridge builds an [`app::App`]: its own OpenTelemetry instruments belong to the meter provider
+//! of the app's registry, its own `prometheus` metrics to the registry that joins the scrape page, and views of its
+//! instruments, such as exponential histograms, come in when the app is built.
+//!
 //! The data goes one way, in the order of this list; `ARCHITECTURE.md` has the map and the invariants.
 
 pub mod catalog;

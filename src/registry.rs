@@ -5,15 +5,19 @@
 //! something is published, it is a second old, or the UTC day or an age changes: what outputs show at one instant is
 //! always the same. The registry knows no source and no output.
 //!
-//! Why one reader: with two, the observations of one appear in the other (opentelemetry_sdk 0.33).
+//! Why one reader: with two, the observations of one appear in the other (opentelemetry_sdk 0.33). The instruments of an
+//! embedding program have a provider of their own, see `guests.rs`.
 
 mod durations;
+mod exponential;
 mod frame;
+mod guests;
 mod instruments;
 mod restore;
 mod snapshot;
 
 pub use crate::reading::Number;
+pub use guests::InstrumentView;
 pub use snapshot::{
     CollectorStatus, Family, Histogram, NativeHistogram, Point, PointValue, Scope, SectionStatus, Snapshot,
 };
@@ -108,8 +112,20 @@ impl Registry {
         resource: &[(String, String)],
         custom: &[Arc<CustomFigure>],
     ) -> Self {
+        Self::with_views(clock, ages, resource, custom, Vec::new())
+    }
+
+    /// The same with `views` of an embedding program's instruments; those of figures never see them.
+    #[must_use]
+    pub fn with_views(
+        clock: Arc<dyn Clock>,
+        ages: Ages,
+        resource: &[(String, String)],
+        custom: &[Arc<CustomFigure>],
+        views: Vec<InstrumentView>,
+    ) -> Self {
         Self {
-            instruments: Instruments::new(resource, custom),
+            instruments: Instruments::new(resource, custom, views),
             started: clock.now(),
             clock,
             ages,
@@ -280,7 +296,7 @@ impl Registry {
         frame.sort();
         let frame = Arc::new(frame);
         let (metrics, families) = self.instruments.collect(&frame).unwrap_or_else(|error| {
-            tracing::error!(%error, "failed to collect the instruments; a callback of an embedding program may have panicked");
+            tracing::error!(%error, "failed to collect the instruments; this is a defect, please report it");
             Default::default()
         });
         let mut resource = self.instruments.resource().to_vec();

@@ -164,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_follow_the_specification() {
+    fn f1_f2_names_follow_the_specification() {
         for (name, unit, kind, expected) in [
             ("linkit.runtime.heap.allocated", "By", Kind::Gauge, "linkit_runtime_heap_allocated_bytes"),
             ("linkit.runtime.gc.cycles", "{gc_cycle}", Kind::Counter, "linkit_runtime_gc_cycles_total"),

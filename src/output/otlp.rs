@@ -17,11 +17,13 @@ use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT};
+use http::request::Parts;
 use http::{Request, Response, Uri};
 use opentelemetry_http::{HttpClient, HttpError};
 use opentelemetry_otlp::{MetricExporter, Protocol, WithExportConfig, WithHttpConfig};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_sdk::metrics::Temporality;
+use opentelemetry_sdk::metrics::data::ResourceMetrics;
 use opentelemetry_sdk::metrics::exporter::PushMetricExporter;
 use prost::Message;
 use secrecy::SecretString;
@@ -119,12 +121,13 @@ impl Otlp {
     /// # Errors
     /// When the exporter cannot encode it.
     pub async fn render(&self, snapshot: &Snapshot) -> Result<Option<OtlpRequest>, OtlpError> {
-        self.exporter.export(&snapshot.metrics).await.map_err(|error| OtlpError::Encode(error.to_string()))?;
-        let kept = self.kept.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(request) = kept else { return Err(OtlpError::Encode("the exporter made no request".to_owned())) };
-        let (parts, body) = request.into_parts();
-        let mut message =
-            ExportMetricsServiceRequest::decode(body).map_err(|error| OtlpError::Encode(error.to_string()))?;
+        let mut encoded = None;
+        for metrics in &snapshot.metrics {
+            let (parts, message) = self.encode(metrics).await?;
+            let (_, whole) = encoded.get_or_insert_with(|| (parts, ExportMetricsServiceRequest::default()));
+            join(whole, message);
+        }
+        let Some((parts, mut message)) = encoded else { return Ok(None) };
         let points = complete(&mut message, snapshot);
         if points == 0 {
             return Ok(None);
@@ -135,6 +138,17 @@ impl Otlp {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
         Ok(Some(OtlpRequest { uri: parts.uri, headers, body: body.into(), points }))
+    }
+
+    /// What the exporter would send of one collection.
+    async fn encode(&self, metrics: &ResourceMetrics) -> Result<(Parts, ExportMetricsServiceRequest), OtlpError> {
+        self.exporter.export(metrics).await.map_err(|error| OtlpError::Encode(error.to_string()))?;
+        let kept = self.kept.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(request) = kept else { return Err(OtlpError::Encode("the exporter made no request".to_owned())) };
+        let (parts, body) = request.into_parts();
+        let message =
+            ExportMetricsServiceRequest::decode(body).map_err(|error| OtlpError::Encode(error.to_string()))?;
+        Ok((parts, message))
     }
 
     /// The exporter's headers, but for what `OTEL_EXPORTER_OTLP_HEADERS` added if the config has headers of its own:
@@ -157,6 +171,16 @@ fn gzip(body: &[u8]) -> std::io::Result<Vec<u8>> {
     let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
     encoder.write_all(body)?;
     encoder.finish()
+}
+
+/// Adds a message to another of the same resource, which then stands in it once.
+fn join(whole: &mut ExportMetricsServiceRequest, message: ExportMetricsServiceRequest) {
+    for resource in message.resource_metrics {
+        match whole.resource_metrics.first_mut() {
+            Some(first) => first.scope_metrics.extend(resource.scope_metrics),
+            None => whole.resource_metrics.push(resource),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -108,6 +108,8 @@ pub enum DropReason {
     Labels,
     /// Series with a value that their kind forbids: a counter below 0, buckets that do not rise.
     Value,
+    /// Series of an exponential histogram in coarser buckets than any native histogram has.
+    Coarse,
     /// Series whose labels are the same on the page.
     Duplicate,
 }
@@ -122,6 +124,9 @@ impl fmt::Display for Dropped {
             }
             DropReason::Clash { with } => write!(f, "its name on the page clashes with {with}; rename one of them"),
             DropReason::Labels => f.write_str("series with an invalid or reserved label name; rename the label"),
+            DropReason::Coarse => f.write_str(
+                "series in exponential buckets of a scale below -4, which no native histogram has; allow it more buckets",
+            ),
             DropReason::Value => f.write_str("series with a value that its kind forbids"),
             DropReason::Duplicate => {
                 f.write_str("series that have the same labels on the page; only the first is shown")

@@ -95,7 +95,13 @@ impl Observed<'_> {
 
 impl NativeHistogram {
     const fn empty() -> Self {
-        Self { schema: SCHEMA, zero_threshold: ZERO_THRESHOLD_S, zero_count: 0, buckets: BTreeMap::new() }
+        Self {
+            schema: SCHEMA,
+            zero_threshold: ZERO_THRESHOLD_S,
+            zero_count: 0,
+            buckets: BTreeMap::new(),
+            negative: BTreeMap::new(),
+        }
     }
 
     fn add(&mut self, seconds: f64) {

@@ -1,13 +1,12 @@
 //! The SDK's side: instruments built from the catalogue, the one reader, and from its data to families.
 
 use std::borrow::Cow;
-use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use opentelemetry::metrics::{AsyncInstrument, Histogram as SdkHistogram, Meter, MeterProvider};
 use opentelemetry::{InstrumentationScope, KeyValue};
-use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::metrics::data::{AggregatedMetrics, Metric, MetricData, ResourceMetrics};
 use opentelemetry_sdk::metrics::reader::MetricReader;
 use opentelemetry_sdk::metrics::{
@@ -16,7 +15,9 @@ use opentelemetry_sdk::metrics::{
 use opentelemetry_sdk::resource::{Resource, TelemetryResourceDetector};
 
 use super::durations::Durations;
+use super::exponential;
 use super::frame::{Frame, FrameCell};
+use super::guests::{Guests, InstrumentView};
 use super::snapshot::{Family, Histogram, Point, PointValue, Scope};
 use crate::catalog::{CUSTOM_SERIES_MAX, CustomFigure, FIGURES, Figure, FigureId, Kind};
 use crate::reading::Number;
@@ -34,7 +35,13 @@ const DURATION_BOUNDS_S: [f64; 14] =
 
 /// A [`ManualReader`] that the provider and the registry share: the SDK offers no other way to read on demand.
 #[derive(Clone, Debug)]
-struct SharedReader(Arc<ManualReader>);
+pub(super) struct SharedReader(Arc<ManualReader>);
+
+impl SharedReader {
+    pub(super) fn new() -> Self {
+        Self(Arc::new(ManualReader::builder().with_temporality(Temporality::Cumulative).build()))
+    }
+}
 
 impl MetricReader for SharedReader {
     fn register_pipeline(&self, pipeline: Weak<Pipeline>) {
@@ -61,15 +68,17 @@ impl MetricReader for SharedReader {
 /// The provider with an instrument for each figure, the custom ones included.
 pub(super) struct Instruments {
     reader: SharedReader,
-    provider: SdkMeterProvider,
+    /// Without it the reader has nothing to read.
+    _provider: SdkMeterProvider,
+    guests: Guests,
     resource: Vec<(String, String)>,
     durations: Durations,
     cell: FrameCell,
 }
 
 impl Instruments {
-    pub(super) fn new(resource: &[(String, String)], custom: &[Arc<CustomFigure>]) -> Self {
-        let reader = SharedReader(Arc::new(ManualReader::builder().with_temporality(Temporality::Cumulative).build()));
+    pub(super) fn new(resource: &[(String, String)], custom: &[Arc<CustomFigure>], views: Vec<InstrumentView>) -> Self {
+        let reader = SharedReader::new();
         let attributes = resource.iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone()));
         let resource = Resource::builder_empty()
             .with_detector(Box::new(TelemetryResourceDetector))
@@ -78,6 +87,7 @@ impl Instruments {
         let mut told: Vec<_> = resource.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
         told.sort();
         let figures = custom.to_vec();
+        let guests = Guests::new(resource.clone(), views);
         let provider = SdkMeterProvider::builder()
             .with_reader(reader.clone())
             .with_resource(resource)
@@ -89,11 +99,12 @@ impl Instruments {
         let cell = FrameCell::new();
         let durations = Durations::new(FIGURES.iter().filter_map(|figure| build(&meter, figure, &cell)).collect());
         custom.iter().for_each(|figure| build_custom(&meter, figure, &cell));
-        Self { reader, provider, resource: told, durations, cell }
+        Self { reader, _provider: provider, guests, resource: told, durations, cell }
     }
 
+    /// The provider of an embedding program's instruments.
     pub(super) const fn provider(&self) -> &SdkMeterProvider {
-        &self.provider
+        self.guests.provider()
     }
 
     /// The resource's attributes, sorted by key.
@@ -106,22 +117,23 @@ impl Instruments {
         self.durations.record(figure, seconds, attributes);
     }
 
-    /// Collects all instruments, the catalogue's from `frame`: in the SDK's form and as families.
-    pub(super) fn collect(&self, frame: &Arc<Frame>) -> Result<(ResourceMetrics, Vec<Family>), String> {
+    /// Collects all instruments, the catalogue's from `frame`: in the SDK's form, and as families sorted by name, those
+    /// of an embedding program behind ours of the same name.
+    pub(super) fn collect(&self, frame: &Arc<Frame>) -> Result<(Vec<ResourceMetrics>, Vec<Family>), OTelSdkError> {
         self.cell.set(Arc::clone(frame));
         let mut metrics = ResourceMetrics::default();
         let observed = self.durations.observe();
-        // Our callbacks cannot panic; those of an embedding program's instruments may, and must not end who collects.
-        let collected = std::panic::catch_unwind(AssertUnwindSafe(|| self.reader.collect(&mut metrics)));
-        match collected {
-            Ok(Ok(())) => {
-                let mut families = families(&metrics, frame);
-                observed.attach(&mut families);
-                Ok((metrics, families))
-            }
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err("a callback panicked".to_owned()),
+        self.reader.collect(&mut metrics)?;
+        let mut families = families(&metrics);
+        tell_readings(&mut families, frame);
+        observed.attach(&mut families);
+        let mut metrics = vec![metrics];
+        if let Some((guest_metrics, guests)) = self.guests.collect().filter(|(_, guests)| !guests.is_empty()) {
+            metrics.push(guest_metrics);
+            families.extend(guests);
+            families.sort_by(|a, b| a.name.cmp(&b.name));
         }
+        Ok((metrics, families))
     }
 }
 
@@ -207,20 +219,26 @@ pub(super) fn to_seconds(nanoseconds: u64) -> f64 {
     nanoseconds as f64 / 1e9
 }
 
-/// From the SDK's data to families sorted by name, each series with the start and time of its reading, those of custom
-/// figures with its exact value.
-fn families(metrics: &ResourceMetrics, frame: &Frame) -> Vec<Family> {
+/// From the SDK's data to families sorted by name, their series by attributes.
+pub(super) fn families(metrics: &ResourceMetrics) -> Vec<Family> {
     let mut families: Vec<Family> = metrics
         .scope_metrics()
         .flat_map(|held| {
             let scope = Arc::new(scope(held.scope()));
-            held.metrics().filter_map(move |metric| family(metric, &scope))
+            held.metrics().map(move |metric| family(metric, &scope))
         })
         .filter(|family| !family.points.is_empty())
         .collect();
     families.sort_by(|a, b| (&a.name, &a.scope.name).cmp(&(&b.name, &b.scope.name)));
     for family in &mut families {
         family.points.sort_by(|a, b| a.attributes.cmp(&b.attributes));
+    }
+    families
+}
+
+/// Tells of each figure's series what only its reading knows: start and time, and the exact value of custom ones.
+fn tell_readings(families: &mut [Family], frame: &Frame) {
+    for family in families {
         let figure = FIGURES.iter().find(|figure| figure.name == family.name);
         family.section = match figure {
             Some(figure) => figure.section.cloned(),
@@ -239,7 +257,6 @@ fn families(metrics: &ResourceMetrics, frame: &Frame) -> Vec<Family> {
             point.time = time.0;
         }
     }
-    families
 }
 
 fn scope(scope: &InstrumentationScope) -> Scope {
@@ -251,18 +268,18 @@ fn scope(scope: &InstrumentationScope) -> Scope {
     }
 }
 
-fn family(metric: &Metric, scope: &Arc<Scope>) -> Option<Family> {
+fn family(metric: &Metric, scope: &Arc<Scope>) -> Family {
     let (kind, points) = match metric.data() {
         AggregatedMetrics::U64(data) => points(data, |value| Number::Int(value.into())),
         AggregatedMetrics::I64(data) => points(data, |value| Number::Int(value.into())),
         AggregatedMetrics::F64(data) => points(data, Number::Float),
-    }?;
+    };
     let (name, unit, help) = (metric.name().to_owned(), metric.unit().to_owned(), metric.description().to_owned());
-    Some(Family { name, unit, help, kind, scope: Arc::clone(scope), section: None, points })
+    Family { name, unit, help, kind, scope: Arc::clone(scope), section: None, points }
 }
 
-/// The series of one instrument. Exponential histograms have no place in the text formats and are left to OTLP.
-fn points<T: Copy>(data: &MetricData<T>, number: impl Fn(T) -> Number) -> Option<(Kind, Vec<Point>)> {
+/// The series of one instrument.
+fn points<T: Copy>(data: &MetricData<T>, number: impl Fn(T) -> Number) -> (Kind, Vec<Point>) {
     match data {
         MetricData::Gauge(gauge) => {
             let time = unix_ns(gauge.time());
@@ -272,7 +289,7 @@ fn points<T: Copy>(data: &MetricData<T>, number: impl Fn(T) -> Number) -> Option
                 time,
                 value: PointValue::Number(number(point.value())),
             });
-            Some((Kind::Gauge, points.collect()))
+            (Kind::Gauge, points.collect())
         }
         MetricData::Sum(sum) => {
             let (start, time) = (unix_ns(sum.start_time()), unix_ns(sum.time()));
@@ -282,7 +299,7 @@ fn points<T: Copy>(data: &MetricData<T>, number: impl Fn(T) -> Number) -> Option
                 time,
                 value: PointValue::Number(number(point.value())),
             });
-            Some((if sum.is_monotonic() { Kind::Counter } else { Kind::Gauge }, points.collect()))
+            (if sum.is_monotonic() { Kind::Counter } else { Kind::Gauge }, points.collect())
         }
         MetricData::Histogram(histogram) => {
             let (start, time) = (unix_ns(histogram.start_time()), unix_ns(histogram.time()));
@@ -298,9 +315,18 @@ fn points<T: Copy>(data: &MetricData<T>, number: impl Fn(T) -> Number) -> Option
                     native: None,
                 }),
             });
-            Some((Kind::Histogram, points.collect()))
+            (Kind::Histogram, points.collect())
         }
-        MetricData::ExponentialHistogram(_) => None,
+        MetricData::ExponentialHistogram(histogram) => {
+            let (start, time) = (unix_ns(histogram.start_time()), unix_ns(histogram.time()));
+            let points = histogram.data_points().map(|point| Point {
+                attributes: attributes(point.attributes()),
+                start: Some(start),
+                time,
+                value: PointValue::Histogram(exponential::histogram(point, number(point.sum()).to_float())),
+            });
+            (Kind::Histogram, points.collect())
+        }
     }
 }
 

@@ -27,8 +27,8 @@ pub struct Snapshot {
     pub collectors: Vec<CollectorStatus>,
     /// The version the source of some section states of itself.
     pub source_version: Option<String>,
-    /// The same collection in the SDK's form, for its own exporters.
-    pub metrics: ResourceMetrics,
+    /// The same collection in the SDK's form, for its own exporters: of the figures, and of an embedding program.
+    pub metrics: Vec<ResourceMetrics>,
 }
 
 impl Snapshot {
@@ -38,10 +38,11 @@ impl Snapshot {
         self.sections.iter().find(|status| status.section == *section)
     }
 
-    /// The family of an instrument by its OpenTelemetry name.
+    /// The family of an instrument by its OpenTelemetry name: the figure's, where an embedding program has one called so.
     #[must_use]
     pub fn family(&self, name: &str) -> Option<&Family> {
-        self.families.binary_search_by(|family| family.name.as_str().cmp(name)).ok().map(|at| &self.families[at])
+        let first = self.families.partition_point(|family| family.name.as_str() < name);
+        self.families.get(first).filter(|family| family.name == name)
     }
 
     /// The value of one series of a figure; `series` is the value of its one attribute.
@@ -113,7 +114,7 @@ pub enum PointValue {
     Histogram(Histogram),
 }
 
-/// A distribution in explicit buckets.
+/// A distribution in explicit buckets; one that an instrument kept in exponential ones alone has no bounds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Histogram {
     /// Upper bounds, rising, without +Inf.
@@ -128,25 +129,26 @@ pub struct Histogram {
     pub native: Option<NativeHistogram>,
 }
 
-/// A distribution of values above 0 in exponential buckets, those without a value left out (prometheus/docs,
-/// specs/native_histograms.md).
+/// A distribution in exponential buckets, those without a value left out (prometheus/docs, specs/native_histograms.md).
 #[derive(Clone, Debug, PartialEq)]
 pub struct NativeHistogram {
     /// Each power of two is divided into 2^`schema` buckets.
     pub schema: i32,
-    /// Values up to this one count as 0.
+    /// Values up to this one, and those below 0 down to it, count as 0.
     pub zero_threshold: f64,
     /// Number of the values that count as 0.
     pub zero_count: u64,
-    /// Numbers of values, not cumulative, by bucket: bucket `i` ends with 2^(`i` / 2^`schema`).
+    /// Numbers of values above 0, not cumulative, by bucket: bucket `i` ends with 2^(`i` / 2^`schema`).
     pub buckets: BTreeMap<i32, u64>,
+    /// The same of the values below 0, by their distance from it.
+    pub negative: BTreeMap<i32, u64>,
 }
 
 impl NativeHistogram {
     /// Number of the values.
     #[must_use]
     pub fn count(&self) -> u64 {
-        self.zero_count + self.buckets.values().sum::<u64>()
+        self.zero_count + self.buckets.values().chain(self.negative.values()).sum::<u64>()
     }
 }
 

@@ -1,5 +1,8 @@
 //! The figures' routes: the documented JSON and the scrape page, both served ready from the caches.
 
+use std::panic::AssertUnwindSafe;
+
+use ::prometheus::proto::MetricFamily;
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
@@ -15,6 +18,9 @@ use crate::registry::Snapshot;
 
 const STALE: HeaderName = HeaderName::from_static("x-telemetry-stale");
 const ABSENT: HeaderName = HeaderName::from_static("x-telemetry-absent");
+
+/// What the scrape page's answers depend on.
+const VARIES: (HeaderName, &str) = (VARY, "Accept, Accept-Encoding");
 
 /// The outputs' names and the JSON's format, as attributes of the bridge's own figures.
 pub(super) const PROMETHEUS: &str = "prometheus";
@@ -55,12 +61,16 @@ fn render_document(app: &App, snapshot: &Snapshot) -> Result<Document, telemetry
 /// `X-Prometheus-Scrape-Timeout-Seconds` needs no reading: nothing here waits for a source, so the answer is as early as
 /// it can be, whatever time the scraper has.
 pub(super) async fn metrics(State(app): State<App>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
-    let accept = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let format = prometheus::negotiate(accept);
+    // Bytes outside ASCII may stand in a quoted string (RFC 9110, 5.6.4), and must not void the wishes beside it.
+    let accept: Vec<_> =
+        headers.get_all(ACCEPT).iter().map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
+    let format = prometheus::negotiate(accept.iter().map(AsRef::as_ref));
     let snapshot = app.registry.current();
     let selection = match Selection::of(sections(query.as_deref().unwrap_or_default()), &snapshot) {
         Ok(selection) => selection,
-        Err(unknown) => return (StatusCode::BAD_REQUEST, format!("{COLLECT}: {unknown}\n")).into_response(),
+        Err(unknown) => {
+            return (StatusCode::BAD_REQUEST, [VARIES], format!("{COLLECT}: {unknown}\n")).into_response();
+        }
     };
     let view = View { syntax: format.syntax, escaping: format.escaping, selection };
     let page = app.pages.get(&view, snapshot.version, || render_page(&app, &snapshot, &view));
@@ -70,7 +80,8 @@ pub(super) async fn metrics(State(app): State<App>, RawQuery(query): RawQuery, h
     if let Ok(content_type) = HeaderValue::try_from(format.content_type()) {
         headers.insert(CONTENT_TYPE, content_type);
     }
-    headers.insert(VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
+    let (vary, on) = VARIES;
+    headers.insert(vary, HeaderValue::from_static(on));
     if let Some(encoding) = encoding {
         headers.insert(CONTENT_ENCODING, encoding);
     }
@@ -87,8 +98,18 @@ fn sections(query: &str) -> impl Iterator<Item = String> {
     pairs.filter(move |(name, _)| decoded(name) == COLLECT).map(move |(_, value)| decoded(value))
 }
 
+/// The joined families; none if a collector of an embedding program panics, which must not take our figures with it.
+fn gather(joined: &::prometheus::Registry) -> Vec<MetricFamily> {
+    std::panic::catch_unwind(AssertUnwindSafe(|| joined.gather())).unwrap_or_else(|_| {
+        tracing::error!(
+            "a collector of the joined registry panicked: its families are not on the scrape page; mend it"
+        );
+        Vec::new()
+    })
+}
+
 fn render_page(app: &App, snapshot: &Snapshot, view: &View) -> encoding::Body {
-    let rendered = prometheus::render(snapshot, &app.joined.gather(), &app.config.page, view);
+    let rendered = prometheus::render(snapshot, &gather(&app.joined), &app.config.page, view);
     app.rendered.count(PROMETHEUS, view.syntax.name(), rendered.body.len());
     for dropped in app.rendered.news(rendered.dropped) {
         tracing::warn!("left out of the scrape page: {dropped}");

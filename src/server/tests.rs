@@ -56,6 +56,21 @@ impl Bridge {
     }
 
     fn over(registry: Arc<Registry>, clock: Arc<ManualClock>, edit: impl FnOnce(&mut ServerConfig)) -> Self {
+        Self::whole(registry, clock, prometheus::Registry::new(), edit)
+    }
+
+    /// A bridge whose page the series of another registry join.
+    fn joining(joined: prometheus::Registry) -> Self {
+        let (registry, clock) = registry();
+        Self::whole(registry, clock, joined, |_| {})
+    }
+
+    fn whole(
+        registry: Arc<Registry>,
+        clock: Arc<ManualClock>,
+        joined: prometheus::Registry,
+        edit: impl FnOnce(&mut ServerConfig),
+    ) -> Self {
         // The scope is the same on every series here; it would only make them long.
         let page = PageConfig { scope_labels: false, ..PageConfig::default() };
         let mut config = ServerConfig { page, ..ServerConfig::default() };
@@ -66,7 +81,7 @@ impl Bridge {
             environment: "production".to_owned(),
             clock: Arc::<ManualClock>::clone(&clock),
         };
-        let server = Server::new(config, Arc::clone(&registry), prometheus::Registry::new(), info).unwrap();
+        let server = Server::new(config, Arc::clone(&registry), joined, info).unwrap();
         Self { clock, registry, router: server.router() }
     }
 
@@ -274,4 +289,11 @@ fn a_path_that_cannot_be_served_is_an_error_not_a_panic() {
         let error = config.check().unwrap_err().to_string();
         assert!(error.contains(&format!("{path:?}")) && error.contains("default is /metrics"), "{error}");
     }
+}
+
+#[test]
+fn f8_i23_the_page_is_at_the_specifications_port_and_for_this_host_alone_unless_told() {
+    let config = ServerConfig::default();
+    assert_eq!(config.listen, [SocketAddr::from((Ipv4Addr::LOCALHOST, 9464))]);
+    assert_eq!((config.telemetry_path.as_str(), config.page), ("/metrics", PageConfig::default()));
 }

@@ -119,12 +119,24 @@ fn a_wall_clock_set_back_does_not_stop_the_readings() {
 }
 
 #[test]
-fn a_callback_of_an_embedding_program_that_panics_ends_nobody() {
-    let (_clock, registry) = bench(MORNING);
+fn a_callback_of_an_embedding_program_that_panics_takes_no_figure_with_it() {
+    let (clock, registry) = bench(MORNING);
     let meter = registry.meter_provider().meter("shop");
-    let callback = |_: &dyn opentelemetry::metrics::AsyncInstrument<u64>| panic!("planted");
+    let panics = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let planted = Arc::clone(&panics);
+    let callback = move |observer: &dyn opentelemetry::metrics::AsyncInstrument<u64>| {
+        assert!(!planted.load(std::sync::atomic::Ordering::Relaxed), "planted");
+        observer.observe(1, &[]);
+    };
     meter.u64_observable_gauge("shop.broken").with_callback(callback).build();
-    assert_eq!(registry.current().collectors.len(), 3);
+    for (value, is_broken) in [(1, false), (2, true), (3, true), (4, false)] {
+        panics.store(is_broken, std::sync::atomic::Ordering::Relaxed);
+        clock.advance(Duration::from_secs(1));
+        publish(&registry, &clock, Section::Runtime, vec![Reading::of(FigureId::RuntimeGoroutines, value)]);
+        assert_eq!(goroutines(&registry), Some(Number::Int(value.into())));
+        // The SDK takes no more of a program whose callback has panicked once.
+        assert_eq!(registry.current().family("shop.broken").is_some(), value == 1);
+    }
 }
 
 #[test]
@@ -166,7 +178,7 @@ fn a_snapshot_is_shared_until_something_changes() {
 }
 
 #[test]
-fn an_attempts_outcome_is_a_figure() {
+fn i18_i24_an_attempts_outcome_is_a_figure_and_known_errors_begin_at_0() {
     let (_clock, registry) = bench(MORNING);
     let took = Duration::from_millis(3);
     let errors = [("unreachable", "refused".to_owned())];

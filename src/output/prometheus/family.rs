@@ -10,6 +10,9 @@ use super::{DropReason, Escaping, PageConfig, selection};
 use crate::catalog::{Kind, READ_AT_AN_INTERVAL, unit_word};
 use crate::registry::{self, NativeHistogram, Number, PointValue, Snapshot};
 
+/// The coarsest resolution a native histogram has (prometheus/docs, specs/native_histograms.md, "Schema").
+const SCHEMA_MIN: i32 = -4;
+
 /// The kinds of families a page can hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PageKind {
@@ -110,12 +113,21 @@ impl Histogram<'_> {
         let rises = self.buckets.iter().try_fold((f64::NEG_INFINITY, 0), |(bound, count), next| {
             (next.0 > bound && next.1 >= count).then_some(next)
         });
+        // A reader that takes native histograms refuses the page where one does not add up.
         rises.is_some_and(|(_, count)| count <= self.count)
+            && self.native.is_none_or(|native| native.count() == self.count)
+    }
+
+    /// Whether its exponential buckets are coarser than those of any native histogram.
+    fn is_too_coarse(&self) -> bool {
+        self.native.is_some_and(|native| native.schema < SCHEMA_MIN)
     }
 
     /// Whether the sum only rises, so that OpenMetrics allows it: no bucket and no sum below 0.
     pub(super) fn has_rising_sum(&self) -> bool {
-        self.sum >= 0.0 && self.buckets.iter().next().is_none_or(|(bound, _)| bound >= 0.0)
+        self.sum >= 0.0
+            && self.buckets.iter().next().is_none_or(|(bound, _)| bound >= 0.0)
+            && self.native.is_none_or(|native| native.negative.is_empty())
     }
 }
 
@@ -195,9 +207,12 @@ impl<'a> PageFamily<'a> {
         if is_misnamed { PageKind::Unknown } else { self.kind }
     }
 
-    /// Whether its name can stand on a page.
+    /// Whether its name can stand on a page: a summary's quantiles have it bare, and readers of OpenMetrics take those
+    /// of `x_created` for the time at which `x` began.
     pub(super) fn has_valid_name(&self) -> bool {
-        !stem(&Escaping::Underscores.metric(&self.name), self.kind).is_empty()
+        let name = Escaping::Underscores.metric(&self.name);
+        let is_time = self.kind == PageKind::Summary && name.ends_with("_created");
+        !is_time && !stem(&name, self.kind).is_empty()
     }
 
     /// Every name that it or a sample of it has in some escaping scheme; the family's own is always taken.
@@ -250,6 +265,13 @@ impl<'a> PageFamily<'a> {
         if self.series.len() < before {
             reasons.push(DropReason::Labels);
         }
+        let is_too_coarse =
+            |series: &Series<'_>| matches!(series.value, Value::Histogram(held) if held.is_too_coarse());
+        let before = self.series.len();
+        self.series.retain(|series| !is_too_coarse(series));
+        if self.series.len() < before {
+            reasons.push(DropReason::Coarse);
+        }
         let before = self.series.len();
         self.series.retain(|series| series.value.is_valid(self.kind));
         if self.series.len() < before {
@@ -270,6 +292,20 @@ impl<'a> PageFamily<'a> {
         for series in &mut self.series {
             let labels = std::mem::replace(&mut series.labels, Labels::Attributes(&[]));
             series.labels = labels.escaped(escaping);
+        }
+    }
+
+    /// Leaves out exponential buckets unless every series has them: after a series with them, Prometheus' parser takes
+    /// the next of the family for one of the same kind, and has nothing in hand where it is not.
+    pub(super) fn native_all_or_none(&mut self) {
+        let lacks = |series: &Series<'_>| matches!(series.value, Value::Histogram(held) if held.native.is_none());
+        if self.kind != PageKind::Histogram || !self.series.iter().any(lacks) {
+            return;
+        }
+        for series in &mut self.series {
+            if let Value::Histogram(held) = &mut series.value {
+                held.native = None;
+            }
         }
     }
 

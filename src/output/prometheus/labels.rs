@@ -134,23 +134,23 @@ fn scope_pairs(scope: &Scope) -> impl Iterator<Item = Pair<'_>> {
 /// the names they had.
 fn renamed<'a>(mut pairs: Vec<Pair<'a>>, name: impl Fn(&str) -> Cow<'_, str>) -> Labels<'a> {
     pairs.sort();
-    let mut made: Vec<Pair<'a>> = Vec::with_capacity(pairs.len());
-    for (held_name, value) in pairs {
-        let name = match name(&held_name) {
-            Cow::Borrowed(same) if same == held_name => held_name,
-            other => Cow::Owned(other.into_owned()),
-        };
-        match made.iter_mut().find(|(held, _)| *held == name) {
-            Some((_, held)) => {
-                let held = held.to_mut();
-                held.push(';');
-                held.push_str(&value);
-            }
-            None => made.push((name, value)),
+    let rename = |(held_name, value): Pair<'a>| match name(&held_name) {
+        Cow::Borrowed(same) if same == held_name => (held_name, value),
+        other => (Cow::Owned(other.into_owned()), value),
+    };
+    let mut made: Vec<Pair<'a>> = pairs.into_iter().map(rename).collect();
+    // Stable, so that the values of one name stay in the order of the names they had.
+    made.sort_by(|a, b| a.0.cmp(&b.0));
+    made.dedup_by(|next, first| {
+        let is_same = next.0 == first.0;
+        if is_same {
+            let joined = first.1.to_mut();
+            joined.push(';');
+            joined.push_str(&next.1);
         }
-    }
+        is_same
+    });
     made.retain(|(_, value)| !value.is_empty());
-    made.sort();
     Labels::Made(made)
 }
 

@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn integers_are_exact_and_have_no_point() {
+    fn c12_integers_are_exact_and_have_no_point() {
         for (number, expected) in [
             (0, "0"),
             (-1, "-1"),
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn floats_are_short_and_seen_to_be_floats() {
+    fn b5_c12_floats_are_short_and_seen_to_be_floats() {
         for (float, expected) in [
             (0.0, "0.0"),
             (-0.0, "-0.0"),
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn bounds_are_spelled_as_openmetrics_spells_them() {
+    fn c7_bounds_are_spelled_as_openmetrics_spells_them() {
         for (bound, expected) in [
             (0.0, "0.0"),
             (0.001, "0.001"),
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn times_keep_every_nanosecond() {
+    fn c9_times_are_seconds_and_keep_every_nanosecond() {
         for (nanoseconds, expected) in [
             (0, "0.0"),
             (1, "0.000000001"),

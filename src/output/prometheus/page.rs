@@ -42,6 +42,8 @@ impl<'a> Page<'a> {
         let mut groups = std::mem::take(&mut page.groups);
         groups.iter_mut().for_each(|group| page.tidy(group));
         page.groups = groups;
+        page.dropped.sort();
+        page.dropped.dedup();
         page
     }
 
@@ -61,7 +63,10 @@ impl<'a> Page<'a> {
                 }
             }
         }
-        families.iter_mut().for_each(PageFamily::sort);
+        families.iter_mut().for_each(|family| {
+            family.native_all_or_none();
+            family.sort();
+        });
         families.sort_by(|a, b| {
             let is_later = |family: &PageFamily<'_>| family.kind != PageKind::Info;
             is_later(a).cmp(&is_later(b)).then_with(|| a.name.cmp(&b.name))
@@ -144,10 +149,7 @@ impl<'a> Page<'a> {
             Origin::Instrument(name) => name.to_owned(),
             Origin::Resource | Origin::Joined => family.name.clone().into_owned(),
         };
-        let dropped = Dropped { family, reason };
-        if !self.dropped.contains(&dropped) {
-            self.dropped.push(dropped);
-        }
+        self.dropped.push(Dropped { family, reason });
     }
 }
 

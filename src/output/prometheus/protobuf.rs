@@ -1,6 +1,8 @@
 //! Writes families as length-delimited `io.prometheus.client.MetricFamily` messages (prometheus/client_model,
 //! metrics.proto), field by field straight into the page, so that nothing is copied into messages first.
 
+use std::collections::BTreeMap;
+
 use prometheus::proto::Summary;
 use prost::encoding::{WireType, encode_key, encode_varint};
 
@@ -83,9 +85,14 @@ fn push_native(out: &mut Vec<u8>, native: &NativeHistogram) {
     push_uint(out, 5, zigzag(native.schema.into()));
     push_double(out, 6, native.zero_threshold);
     push_uint(out, 7, native.zero_count);
+    push_buckets(out, (9, 10), &native.negative);
+    push_buckets(out, (12, 13), &native.buckets);
+}
+
+fn push_buckets(out: &mut Vec<u8>, (span, delta): (u32, u32), buckets: &BTreeMap<i32, u64>) {
     let mut spans: Vec<(i32, u64)> = Vec::new();
     let mut next = 0;
-    for bucket in native.buckets.keys() {
+    for bucket in buckets.keys() {
         match spans.last_mut().filter(|_| *bucket == next) {
             Some((_, length)) => *length += 1,
             None => spans.push((bucket - next, 1)),
@@ -93,14 +100,14 @@ fn push_native(out: &mut Vec<u8>, native: &NativeHistogram) {
         next = bucket + 1;
     }
     for (offset, length) in spans {
-        push_message(out, 12, |out| {
+        push_message(out, span, |out| {
             push_uint(out, 1, zigzag(offset.into()));
             push_uint(out, 2, length);
         });
     }
     let mut before = 0;
-    for count in native.buckets.values() {
-        push_uint(out, 13, zigzag(count.wrapping_sub(before).cast_signed()));
+    for count in buckets.values() {
+        push_uint(out, delta, zigzag(count.wrapping_sub(before).cast_signed()));
         before = *count;
     }
 }

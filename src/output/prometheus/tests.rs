@@ -3,6 +3,7 @@
 mod joining;
 mod protobuf;
 mod round_trip;
+mod rules;
 mod views;
 
 use std::sync::Arc;

@@ -116,7 +116,7 @@ async fn requests_and_renderings_are_figures_of_the_bridge() {
 }
 
 #[tokio::test]
-async fn the_page_for_people_is_self_contained_and_under_a_strict_policy() {
+async fn i22_the_page_for_people_is_self_contained_and_under_a_strict_policy() {
     let page = Bridge::new().get("/", &[]).await;
     assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
     assert_eq!(page.header("x-content-type-options"), Some("nosniff"));
@@ -134,4 +134,106 @@ async fn the_scrape_page_moves_where_it_is_told() {
     assert!(moved.get("/", &[]).await.text().contains("data-metrics=\"./probe/metrics\""));
     let root = Bridge::with(|config| config.telemetry_path = "/".to_owned());
     assert!(root.get("/", &[]).await.header("content-type").is_some_and(|value| value.starts_with("text/plain")));
+}
+
+#[tokio::test]
+async fn a1_every_answer_has_one_type_of_its_own_and_none_an_etag() {
+    let bridge = Bridge::new().filled();
+    let paths =
+        ["/", "/metrics", "/metrics?collect[]=x", "/api/v1/telemetry", "/api/v1/ping", "/-/ready", "/no", "/api/no"];
+    for path in paths {
+        for method in [Method::GET, Method::HEAD, Method::POST, Method::OPTIONS] {
+            for headers in [&[KEY][..], &[], &[("accept", "image/png, */*;q=0"), ("accept-encoding", "br, *;q=0")]] {
+                let answer = bridge.request(method.clone(), path, headers).await;
+                let is_told = answer.header("content-type").is_some_and(|kind| kind.contains('/'));
+                assert!(is_told && answer.header("etag").is_none(), "{method} {path}: {:?}", answer.headers);
+                let allow = (answer.status == StatusCode::METHOD_NOT_ALLOWED).then_some("GET,HEAD");
+                assert_eq!(answer.header("allow"), allow, "{method} {path}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a10_whatever_is_asked_of_the_scrape_page_its_answer_says_what_it_depends_on_and_head_says_the_same() {
+    let bridge = Bridge::new().filled();
+    for path in ["/metrics", "/metrics?collect[]=store", "/metrics?collect[]=%0d%0aset-cookie:a=b"] {
+        for accept in ["", "*/*", "application/openmetrics-text", "text/plain;version=1.0.0", "\"", "a/b;q=0"] {
+            for encoding in ["", "gzip", "zstd", "gzip;q=0", "identity;q=0, *;q=0"] {
+                let headers = [("accept", accept), ("accept-encoding", encoding)];
+                let get = bridge.get(path, &headers).await;
+                assert_eq!(get.header("vary"), Some("Accept, Accept-Encoding"), "{path} {headers:?}");
+                let head = bridge.request(Method::HEAD, path, &headers).await;
+                assert_eq!((head.status, &head.headers, head.body.len()), (get.status, &get.headers, 0), "{path}");
+                assert!(!format!("{:?}", get.headers).contains("cookie") && !get.body.ends_with(b"a=b\n"), "{path}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a10_bytes_outside_ascii_void_their_own_wish_alone() {
+    let bridge = Bridge::new().filled();
+    for (accept, expected) in [
+        (&b"application/openmetrics-text;version=1.0.0;note=\"\xff\xc3\xa9\""[..], "application/openmetrics-text"),
+        (b"text/\xff, application/openmetrics-text;q=0.1", "application/openmetrics-text"),
+        (b"\xff\xfe", "text/plain; version=0.0.4"),
+    ] {
+        let request = Request::builder().uri("/metrics").header("accept", accept).body(Body::empty()).unwrap();
+        let response = bridge.router.clone().oneshot(request).await.unwrap();
+        let kind = response.headers()["content-type"].to_str().unwrap();
+        assert!(response.status() == StatusCode::OK && kind.starts_with(expected), "{accept:?}: {kind}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a13_scrapes_at_the_same_time_share_one_rendering_and_get_the_same() {
+    let bridge = Bridge::new().filled();
+    let start = Arc::new(tokio::sync::Barrier::new(50));
+    let scrapes = (0..50).map(|_| {
+        let (router, start) = (bridge.router.clone(), Arc::clone(&start));
+        tokio::spawn(async move {
+            start.wait().await;
+            let request = Request::builder().uri("/metrics").body(Body::empty()).unwrap();
+            router.oneshot(request).await.unwrap().into_body().collect().await.unwrap().to_bytes()
+        })
+    });
+    let mut pages = Vec::new();
+    for scrape in scrapes.collect::<Vec<_>>() {
+        pages.push(scrape.await.unwrap());
+    }
+    assert!(!pages[0].is_empty() && pages.iter().all(|page| page.as_ptr() == pages[0].as_ptr()));
+    bridge.clock.advance(Duration::from_secs(1));
+    let page = bridge.get("/metrics", &[]).await;
+    let renders = "\nlinkit_bridge_output_renders_total{format=\"text-0.0.4\",output=\"prometheus\"} 1\n";
+    assert!(page.text().contains(renders), "{}", page.text());
+    // A figure that did not change is not dropped for it.
+    assert!(page.text().contains("linkit_store_records{collection=\"orders\"} 50000\n"));
+}
+
+/// A collector of an embedding program that panics.
+struct Panics(Vec<prometheus::core::Desc>);
+
+impl prometheus::core::Collector for Panics {
+    fn desc(&self) -> Vec<&prometheus::core::Desc> {
+        self.0.iter().collect()
+    }
+
+    fn collect(&self) -> Vec<prometheus::proto::MetricFamily> {
+        panic!("planted")
+    }
+}
+
+#[tokio::test]
+async fn i18_a_joined_collector_that_panics_takes_only_the_joined_families_with_it() {
+    let joined = prometheus::Registry::new();
+    let desc =
+        prometheus::core::Desc::new("app".to_owned(), "App.".to_owned(), Vec::new(), Default::default()).unwrap();
+    joined.register(Box::new(Panics(vec![desc]))).unwrap();
+    let bridge = Bridge::joining(joined).filled();
+    for _ in 0..2 {
+        let page = bridge.get("/metrics", &[]).await;
+        assert!(page.text().contains("linkit_store_records"), "{}", page.text());
+        bridge.clock.advance(Duration::from_secs(1));
+    }
 }

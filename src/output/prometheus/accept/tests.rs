@@ -82,7 +82,7 @@ fn a3_the_highest_q_wins_and_0_excludes() {
 }
 
 #[test]
-fn a4_other_versions_and_types_are_not_acceptable() {
+fn a4_d5_other_versions_and_types_are_not_acceptable() {
     for (accept, expected) in [
         ("application/openmetrics-text;version=2.0.0", TEXT),
         ("application/openmetrics-text;version=0.0.4", TEXT),
@@ -157,6 +157,29 @@ fn a10_case_quotes_spaces_and_several_lines() {
     }
     assert_eq!(answer(&["text/plain;q=0.2", "application/openmetrics-text;q=0.3"]), OM);
     assert_eq!(answer(&["text/html", "", "text/plain, application/openmetrics-text"]), TEXT);
+}
+
+#[test]
+fn a10_absurd_lists_are_read_to_their_end() {
+    let wish = "application/openmetrics-text;q=0.5";
+    for noise in ["text/html;q=0.9", "text/plain;q=0.1", "*/*;q=0.2", ";;;", "\t", "text/plain;q=x"] {
+        let many = format!("{}{wish}", format!("{noise},").repeat(10_000));
+        assert_eq!(answer(&[&many]), OM, "{noise}");
+        let mut lines = vec![noise; 10_000];
+        lines.push(wish);
+        assert_eq!(answer(&lines), OM, "{noise}");
+    }
+    let parameters = format!("application/openmetrics-text{};version=1.0.0", ";x=y".repeat(10_000));
+    assert_eq!(answer(&[&parameters]), OM);
+    for accept in [
+        // Of a parameter that is there twice the first counts, of a weight the last.
+        "application/openmetrics-text;version=1.0.0;version=0.0.1",
+        "application/openmetrics-text;q=0;q=0.7, text/plain;q=0.5",
+        "text/plain;q=0.5,\tapplication/openmetrics-text\t;\tversion=1.0.0\t;\tq=0.6",
+        "application/openmetrics-text;note=\"\u{fffd}é\";version=1.0.0",
+    ] {
+        assert_eq!(answer(&[accept]), OM, "{accept}");
+    }
 }
 
 #[test]

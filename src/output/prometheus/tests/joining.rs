@@ -47,7 +47,7 @@ fn summary(quantiles: &[(f64, f64)], sum: f64) -> Metric {
 }
 
 /// Families as an embedding program's registry gathers them.
-fn embedded() -> Vec<MetricFamily> {
+pub(super) fn embedded() -> Vec<MetricFamily> {
     let registry = prometheus::Registry::new();
     let counter = prometheus::Counter::with_opts(Opts::new("app_jobs_total", "Jobs \"done\".")).unwrap();
     counter.inc_by(2.0);
@@ -150,6 +150,10 @@ fn joined_families_are_taken_as_they_are_or_not_at_all() {
             "_total: its name is no metric name; rename it",
         ),
         (
+            joined("a.created", MetricType::SUMMARY, vec![summary(&[(0.5, 1.0)], 1.0)]),
+            "a.created: its name is no metric name; rename it",
+        ),
+        (
             joined("a", MetricType::GAUGE, vec![Metric::from_label(vec![label("__b", "1")])]),
             "a: series with an invalid or reserved label name; rename the label",
         ),
@@ -187,7 +191,7 @@ fn c7_openmetrics_shows_no_quantile_below_0() {
 }
 
 #[test]
-fn instruments_of_one_page_name_kind_and_unit_share_a_family() {
+fn f6_instruments_of_one_page_name_kind_and_unit_share_a_family() {
     let families =
         vec![gauge("a.b", vec![point(&[("k", "2")], int(2))]), gauge("a_b", vec![point(&[("k", "1")], int(1))])];
     let snapshot = snapshot(families);

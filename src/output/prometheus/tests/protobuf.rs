@@ -3,6 +3,7 @@
 use prost::Message;
 
 use super::*;
+use crate::registry::NativeHistogram;
 
 #[derive(Clone, PartialEq, Message)]
 struct ReadFamily {
@@ -70,6 +71,10 @@ struct ReadHistogram {
     zero_threshold: Option<f64>,
     #[prost(uint64, optional, tag = "7")]
     zero_count: Option<u64>,
+    #[prost(message, repeated, tag = "9")]
+    negative_span: Vec<ReadSpan>,
+    #[prost(sint64, repeated, packed = "false", tag = "10")]
+    negative_delta: Vec<i64>,
     #[prost(message, repeated, tag = "12")]
     span: Vec<ReadSpan>,
     #[prost(sint64, repeated, packed = "false", tag = "13")]
@@ -103,7 +108,7 @@ fn families(snapshot: &Snapshot) -> Vec<ReadFamily> {
 }
 
 #[test]
-fn e1_e6_a_page_in_protobuf() {
+fn e1_e2_e3_e4_e6_a_page_in_protobuf() {
     let long = "x".repeat(300);
     let start = Some(AT.0 + 5);
     let snapshot = snapshot(vec![
@@ -157,4 +162,84 @@ fn e5_the_bridges_own_durations_are_native_too() {
     // 0.25 is the bound of bucket -16, the next two are above it; 1 and 4 are the bounds of 0 and 16.
     let spans = [(-16, 2), (14, 1), (15, 1)].map(|(offset, length)| ReadSpan { offset, length });
     assert_eq!((histogram.span.as_slice(), histogram.delta.as_slice()), (spans.as_slice(), [1, 1, -1, 0].as_slice()));
+}
+
+/// An instrument's exponential histogram, as the registry hands it on.
+fn exponential(schema: i32, buckets: &[(i32, u64)], negative: &[(i32, u64)]) -> PointValue {
+    let native = NativeHistogram {
+        schema,
+        zero_threshold: 1e-128,
+        zero_count: 2,
+        buckets: buckets.iter().copied().collect(),
+        negative: negative.iter().copied().collect(),
+    };
+    let count = native.count();
+    PointValue::Histogram(Histogram { bounds: vec![], counts: vec![count], sum: 7.5, count, native: Some(native) })
+}
+
+#[test]
+fn f3_e5_an_exponential_histogram_is_native_with_its_count_and_sum_beside_it() {
+    let value = exponential(8, &[(-3, 4), (-2, 1), (7, 2)], &[(0, 5), (1, 6)]);
+    let snapshot = snapshot(vec![family("heat", "", Kind::Histogram, vec![point(&[], value)])]);
+    assert_eq!(dropped(&snapshot, &[]), [""; 0]);
+    let families = families(&snapshot);
+    let span = |spans: &[(i32, u32)]| {
+        spans.iter().map(|(offset, length)| ReadSpan { offset: *offset, length: *length }).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        families[0].metric[0].histogram,
+        Some(ReadHistogram {
+            count: 20,
+            sum: 7.5,
+            bucket: vec![ReadBucket { count: 20, bound: f64::INFINITY }],
+            start: None,
+            schema: Some(8),
+            zero_threshold: Some(1e-128),
+            zero_count: Some(2),
+            negative_span: span(&[(0, 2)]),
+            negative_delta: vec![5, 1],
+            span: span(&[(-3, 2), (8, 1)]),
+            delta: vec![4, -3, 1],
+        })
+    );
+    // What texts cannot hold they leave out, but not the count; a sum that may fall OpenMetrics does not allow.
+    let page = text(&snapshot, &[], Syntax::Text004);
+    assert!(page.ends_with("histogram\nheat_bucket{le=\"+Inf\"} 20\nheat_sum 7.5\nheat_count 20\n"), "{page}");
+    let page = text(&snapshot, &[], Syntax::OpenMetrics100);
+    assert!(page.ends_with("\nheat_bucket{le=\"+Inf\"} 20\n# EOF\n"), "{page}");
+}
+
+#[test]
+fn f3_what_is_coarser_than_native_histograms_is_left_out_and_said() {
+    let points = vec![point(&[], exponential(-5, &[(0, 1)], &[])), point(&[("k", "v")], exponential(-4, &[], &[]))];
+    let snapshot = snapshot(vec![family("heat", "", Kind::Histogram, points)]);
+    assert_eq!(
+        dropped(&snapshot, &[]),
+        [
+            "heat: series in exponential buckets of a scale below -4, which no native histogram has; allow it more buckets"
+        ]
+    );
+    let left: Vec<_> = families(&snapshot)[0].metric.iter().map(|metric| metric.label.len()).collect();
+    assert_eq!(left, [1]);
+}
+
+#[test]
+fn e5_a_native_histogram_that_does_not_add_up_is_left_out() {
+    let PointValue::Histogram(mut histogram) = exponential(0, &[(0, 1)], &[]) else { unreachable!() };
+    histogram.count += 1;
+    let bad = point(&[], PointValue::Histogram(histogram));
+    let snapshot = snapshot(vec![family("heat", "", Kind::Histogram, vec![bad])]);
+    assert_eq!(dropped(&snapshot, &[]), ["heat: series with a value that its kind forbids"]);
+}
+
+#[test]
+fn e5_native_buckets_are_on_all_series_of_a_family_or_on_none() {
+    let native = || exponential(0, &[(0, 1)], &[]);
+    let points = vec![point(&[], native()), point(&[("k", "v")], histogram(&[1.0], &[1, 0], 0.5))];
+    let mixed = family("mixed", "", Kind::Histogram, points);
+    let whole = family("whole", "", Kind::Histogram, vec![point(&[], native()), point(&[("k", "v")], native())]);
+    let families = families(&snapshot(vec![mixed, whole]));
+    let schemas = families.iter().flat_map(|family| &family.metric);
+    let schemas: Vec<_> = schemas.map(|metric| metric.histogram.as_ref().unwrap().schema).collect();
+    assert_eq!(schemas, [None, None, Some(0), Some(0)]);
 }

@@ -202,7 +202,7 @@ fn a_selection_shows_its_sections_and_the_resource() {
 }
 
 #[test]
-fn help_says_the_interval_where_it_is_known() {
+fn i19_help_says_the_interval_where_it_is_known() {
     let registry = registry();
     registry.read_every(&[Section::Store], std::time::Duration::from_secs(15));
     let page = text(&registry.current(), &[], Syntax::Text004);
