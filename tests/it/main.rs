@@ -23,6 +23,7 @@ mod demo;
 mod docs;
 mod faces;
 mod formats;
+mod fuzz;
 mod go;
 mod guest;
 mod house;
