@@ -20,6 +20,10 @@ peers:
 check:
     .ci/run
 
+# One fuzz target for some time, such as `just fuzz config 600`; `fuzz/run` runs them all.
+fuzz TARGET SECONDS="60":
+    fuzz/run {{TARGET}} {{SECONDS}}
+
 # The figures of speed and size, beside their limits measured in the same run.
 bench:
     bench/run

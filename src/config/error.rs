@@ -51,15 +51,14 @@ impl ConfigError {
 fn problem(error: &serde_saphyr::Error) -> String {
     match error {
         serde_saphyr::Error::SerdeUnknownField { field, expected, .. } => {
-            // A forgotten colon makes a key of a value, which may be a secret.
-            let field = field.split_whitespace().next().unwrap_or_default();
-            format!("unknown key {field}; {}", suggestion(field, expected))
+            format!("unknown key {}; {}", shown(field), suggestion(first_word(field), expected))
         }
         serde_saphyr::Error::SerdeUnknownVariant { variant, expected, .. } => {
-            format!("unknown value {variant}; {}", suggestion(variant, expected))
+            format!("unknown value {}; {}", shown(variant), suggestion(first_word(variant), expected))
         }
         serde_saphyr::Error::DuplicateMappingKey { key, .. } => {
-            format!("the key {} stands twice; keep one of them", key.as_deref().unwrap_or("here"))
+            let key = key.as_deref().map_or_else(|| "here".to_owned(), shown);
+            format!("the key {key} stands twice; keep one of them")
         }
         other => plain(&other.to_string()),
     }
@@ -67,15 +66,33 @@ fn problem(error: &serde_saphyr::Error) -> String {
 
 /// What the libraries say, in this project's words: the value to write instead of how it was parsed.
 pub(super) fn plain(text: &str) -> String {
-    let text = first_line(text);
-    let text = text.split(" at line ").next().unwrap_or_default();
+    let text = first_line(text).split(" at line ").next().unwrap_or_default();
     let remedies = [
         ("\"friendly\" duration", "not a duration; write 250ms, 5s or 1m30s"),
         ("expected sequence", "not a list; write [ first, second ]"),
         ("expected parsable string", "not a size; write 64MiB or 1MB"),
     ];
     let remedy = remedies.into_iter().find(|(part, _)| text.contains(part));
-    remedy.map_or_else(|| text.to_owned(), |(_, remedy)| remedy.to_owned())
+    remedy.map_or_else(|| without_quoted(text), |(_, remedy)| remedy.to_owned())
+}
+
+/// What stands in a file, for an error: its first word, for after a forgotten colon the rest may be a secret.
+fn shown(text: &str) -> String {
+    let word = first_word(text);
+    if word.len() < text.len() { format!("{word}…") } else { word.to_owned() }
+}
+
+fn first_word(text: &str) -> &str {
+    let is_part = |c: char| c.is_alphanumeric() || ['_', '-', '.', '/'].contains(&c);
+    text.split(|c| !is_part(c)).next().unwrap_or_default()
+}
+
+/// What a library says, without the value it quotes, which may be a secret too.
+fn without_quoted(text: &str) -> String {
+    match (text.find('"'), text.rfind('"')) {
+        (Some(start), Some(end)) if start < end => format!("{}…{}", &text[..=start], &text[end..]),
+        _ => text.to_owned(),
+    }
 }
 
 /// The nearest known word, or all of them when none is near.
@@ -88,6 +105,55 @@ fn suggestion(word: &str, known: &[&str]) -> String {
     }
 }
 
-fn first_line(text: &str) -> String {
-    text.lines().next().unwrap_or_default().to_owned()
+/// A value of the environment may bring more lines than one, or what a terminal would take for a command.
+fn first_line(text: &str) -> &str {
+    text.split(char::is_control).next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::Config;
+
+    fn refused(text: &str) -> String {
+        Config::parse("bridge.yml", text, &|_| None).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn behind_a_forgotten_colon_a_secret_is_not_told() {
+        let error = refused("store:\n  source: telemetry_json\n    api_key hunter2\n");
+        assert_eq!(error, "bridge.yml:2: unknown value telemetry_json…; did you mean telemetry_json?");
+        for text in [
+            "store: api_key hunter2\n",
+            "store:\n  api_key hunter2\n",
+            "store:\n  api_key hunter2:\n",
+            "store: { api_key hunter2: 1, api_key hunter2: 2 }\n",
+            "store: { interval: 5s api_key hunter2 }\n",
+            "store: { source: [api_key hunter2] }\n",
+            "store: { collections: api_key hunter2 }\n",
+            "store: { pid: api_key hunter2 }\n",
+            "web: { api_keys: key hunter2 }\n",
+            "web: { api_keys: [key hunter2] }\n",
+            "otlp: { protocol: http/protobuf\n  authorization hunter2 }\n",
+            "otlp: { headers: authorization hunter2 }\n",
+            "otlp: { queue: { max_bytes: 1MiB\n key hunter2 } }\n",
+            "staging: { states: password hunter2 }\n",
+            "megabyte: key hunter2\n",
+            "web: { page: { target_info: key hunter2 } }\n",
+            "- api_key hunter2\n",
+            "api_key hunter2\n",
+            "? api_key hunter2\n",
+            "*hunter2\n",
+            "a: !hunter2 b\n",
+        ] {
+            let error = refused(text);
+            assert!(!error.contains("hunter2"), "{text} → {error}");
+        }
+    }
+
+    #[test]
+    fn an_error_is_one_line_whatever_the_environment_holds() {
+        let env = |name: &str| (name == "LINKIT_BRIDGE_STORE_SOURCE").then(|| "sqlite\r\u{1b}[2Jforged\n".to_owned());
+        let error = Config::parse("c", "", &env).unwrap_err().to_string();
+        assert!(!error.contains(char::is_control) && error.contains("unknown variant"), "{error:?}");
+    }
 }

@@ -210,7 +210,8 @@ pub(super) fn reason(body: &[u8], headers: &HeaderMap) -> String {
     let mut reason = words.join(" ");
     let harmless = [header::CONTENT_TYPE, header::CONTENT_ENCODING, header::USER_AGENT, header::ACCEPT];
     for (name, value) in headers {
-        let Some(value) = value.to_str().ok().filter(|_| !harmless.contains(name)) else { continue };
+        // Not `to_str`: a key may have letters that are not ASCII.
+        let Some(value) = str::from_utf8(value.as_bytes()).ok().filter(|_| !harmless.contains(name)) else { continue };
         for word in value.split_whitespace().filter(|word| word.len() >= 4) {
             reason = reason.replace(word, "***");
         }

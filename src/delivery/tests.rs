@@ -201,6 +201,13 @@ fn a_reason_is_short_readable_and_repeats_no_key() {
 }
 
 #[test]
+fn a_key_of_any_letters_is_not_repeated() {
+    let value = ::http::HeaderValue::from_str("Bearer ключ-от-дома").unwrap();
+    let headers = ::http::HeaderMap::from_iter([(::http::header::AUTHORIZATION, value)]);
+    assert_eq!(sender::reason("no key ключ-от-дома here".as_bytes(), &headers), "no key *** here");
+}
+
+#[test]
 fn a_body_is_labelled_by_what_it_is() {
     for (given, body, label) in [
         (None, b"\x1f\x8b\x08rest".as_slice(), Some("gzip")),

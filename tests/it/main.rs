@@ -24,6 +24,7 @@ mod docs;
 mod embedding;
 mod faces;
 mod formats;
+mod fuzz;
 mod go;
 mod guest;
 mod house;
