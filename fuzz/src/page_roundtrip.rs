@@ -289,17 +289,22 @@ impl Read {
     }
 }
 
-/// Spans are as long as there are buckets, and no bucket is below 0 (prometheus/docs, specs/native_histograms.md).
+/// Spans are as long as there are buckets, no bucket is below 0, and together they hold all values (prometheus/docs,
+/// specs/native_histograms.md).
 fn is_native(histogram: &reader::Histogram) {
-    let length: usize = histogram.spans.iter().map(|span| span.length as usize).sum();
-    assert_eq!(length, histogram.deltas.len(), "{histogram:?}");
-    let mut count = 0;
-    assert!(
-        histogram.deltas.iter().all(|delta| {
-            count += delta;
-            count >= 0
-        }),
-        "{histogram:?}"
-    );
-    assert!(histogram.spans.iter().skip(1).all(|span| span.offset >= 0), "{histogram:?}");
+    let sides = [(&histogram.negative_spans, &histogram.negative_deltas), (&histogram.spans, &histogram.deltas)];
+    let mut all = i128::from(histogram.zero_count);
+    for (spans, deltas) in sides {
+        let length: usize = spans.iter().map(|span| span.length as usize).sum();
+        assert_eq!(length, deltas.len(), "{histogram:?}");
+        assert!(spans.iter().skip(1).all(|span| span.offset >= 0), "{histogram:?}");
+        let mut count = 0;
+        for delta in deltas {
+            count += i128::from(*delta);
+            assert!(count >= 0, "{histogram:?}");
+            all += count;
+        }
+    }
+    let has_native = !histogram.spans.is_empty() || !histogram.negative_spans.is_empty();
+    assert!(!has_native || all == i128::from(histogram.count), "{histogram:?}");
 }

@@ -226,6 +226,10 @@ pub struct Histogram {
     pub schema: i32,
     #[prost(uint64, tag = "7")]
     pub zero_count: u64,
+    #[prost(message, repeated, tag = "9")]
+    pub negative_spans: Vec<Span>,
+    #[prost(sint64, repeated, tag = "10")]
+    pub negative_deltas: Vec<i64>,
     #[prost(message, repeated, tag = "12")]
     pub spans: Vec<Span>,
     #[prost(sint64, repeated, tag = "13")]

@@ -177,18 +177,22 @@ fn histogram(bytes: &mut Bytes<'_>) -> PointValue {
     let counts: Vec<_> = (0..=bounds.len()).map(|_| count(bytes)).collect();
     let all = counts.iter().fold(0_u64, |sum, count| sum.saturating_add(*count));
     let count = if bytes.below(8) == 0 { count(bytes) } else { all };
-    let native = bytes.flag().then(|| native(bytes));
+    let native = bytes.flag().then(|| native(bytes, count));
     PointValue::Histogram(Histogram { bounds, counts, sum: float(bytes), count, native })
 }
 
-fn native(bytes: &mut Bytes<'_>) -> NativeHistogram {
+/// Of so many values, if the buckets have no more; whatever they lack is 0. One scale is coarser than pages can hold.
+fn native(bytes: &mut Bytes<'_>, count: u64) -> NativeHistogram {
     let bucket = |bytes: &mut Bytes<'_>| (i32::from(bytes.byte().cast_signed()), 1 + u64::from(bytes.byte()));
-    NativeHistogram {
-        schema: i32::from(bytes.byte() % 13) - 4,
+    let mut native = NativeHistogram {
+        schema: i32::from(bytes.byte() % 14) - 5,
         zero_threshold: f64::from(bytes.byte()) / 1e9,
-        zero_count: bytes.byte().into(),
+        zero_count: 0,
         buckets: (0..bytes.below(5)).map(|_| bucket(bytes)).collect(),
-    }
+        negative: (0..bytes.below(3)).map(|_| bucket(bytes)).collect(),
+    };
+    native.zero_count = count.saturating_sub(native.count());
+    native
 }
 
 fn joined(bytes: &mut Bytes<'_>) -> MetricFamily {
