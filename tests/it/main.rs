@@ -36,5 +36,6 @@ mod postgres;
 mod process;
 mod push;
 mod registry;
+mod spool;
 mod state;
 mod truth;
