@@ -8,6 +8,14 @@ default:
 demo:
     cargo run --release -- demo
 
+# 100,000 lives and deaths of the spool on a file system that is as bad as one may be.
+sim:
+    LINKIT_BRIDGE_TEST_SIM_RUNS=100000 cargo test --lib delivery::disk::tests::simulation -- --nocapture
+
+# A thousand kills of the bridge at random moments, and what of its pushes arrives.
+kills:
+    LINKIT_BRIDGE_TEST_KILLS=1000 cargo test --test it spool::kills -- --nocapture
+
 # The tests; those whose peer is absent say that they were skipped.
 test:
     cargo test

@@ -32,7 +32,7 @@ use crate::registry::{InstrumentView, Registry};
 use crate::scheduler;
 use crate::secret;
 use crate::server::{self, ApiKey, Server, ServerConfig, ServerInfo};
-use crate::state;
+use crate::state::{self, StateDirectory};
 pub use check::Checked;
 use keep::Keeper;
 use push::Push;
@@ -63,7 +63,8 @@ pub struct App {
     listen: Vec<SocketAddr>,
 }
 
-/// What a bridge has taken from the system: the sockets it listens on, and its state directory.
+/// What a bridge has taken from the system: the sockets it listens on, and its state directory. Its spool is with its
+/// delivery.
 pub struct Listeners {
     sockets: Vec<TcpListener>,
     keeper: Option<Keeper>,
@@ -149,17 +150,22 @@ impl App {
         format!("{sources}; {push}")
     }
 
-    /// Takes the configured addresses, and the state directory with what is kept in it.
+    /// Takes the configured addresses, and the directories of state and spool with what is kept in them.
     ///
     /// # Errors
     /// When one cannot be had, most often because another program has it.
     pub fn bind(&self) -> anyhow::Result<Listeners> {
-        let open = |(path, sources): &(PathBuf, BTreeMap<Section, String>)| {
-            Keeper::open(path, sources.clone(), &self.registry, &self.completed, &*self.clock)
-        };
-        // The state last: a start that fails must not leave it as if a bridge had been killed.
         let sockets = server::bind(&self.listen)?;
-        let keeper = self.state.as_ref().map(open).transpose()?;
+        // The spool may be in the state directory, which is then made first.
+        let take = |(path, sources): &(PathBuf, BTreeMap<Section, String>)| {
+            StateDirectory::open(path).map(|directory| (directory, sources.clone()))
+        };
+        let state = self.state.as_ref().map(take).transpose()?;
+        self.push.as_ref().map_or(Ok(()), Push::open_spool)?;
+        // Writes into the state last: a start that fails must not leave it as if a bridge had been killed.
+        let keep =
+            |(directory, sources)| Keeper::new(directory, sources, &self.registry, &self.completed, &*self.clock);
+        let keeper = state.map(keep);
         Ok(Listeners { sockets, keeper })
     }
 

@@ -198,6 +198,10 @@ figure_ids! {
     OutputRenders,
     /// `linkit.bridge.output.bytes`
     OutputBytes,
+    /// `linkit.bridge.push.accepted`
+    PushAccepted,
+    /// `linkit.bridge.push.unstored_batches`
+    PushUnstoredBatches,
     /// `linkit.bridge.push.queued_batches`
     PushQueuedBatches,
     /// `linkit.bridge.push.queued_bytes`

@@ -129,11 +129,26 @@ pub struct OtlpSection {
     pub timeout: Option<Duration>,
     /// Headers of each request.
     pub headers: Option<BTreeMap<String, SecretString>>,
-    /// The queue between exporter and network.
+    /// What may wait in memory.
     pub queue: Option<QueueSection>,
+    /// What may wait on disk; without it nothing is there after a restart.
+    pub spool: Option<SpoolSection>,
 }
 
-/// The bounds of the queue of batches that wait for delivery.
+/// The queue on disk.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SpoolSection {
+    /// A directory for this endpoint alone.
+    pub dir: Option<PathBuf>,
+    /// Most bytes that wait; default 256MiB.
+    pub max_bytes: Option<ByteSize>,
+    /// Longest wait; default 72h.
+    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::optional")]
+    pub max_age: Option<Duration>,
+}
+
+/// The bounds of the batches that wait in memory.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct QueueSection {
@@ -238,6 +253,9 @@ impl Config {
             if otlp.interval.is_some_and(|interval| !INTERVALS.contains(&interval)) {
                 return problem("otlp.interval must be between 100ms and 24h");
             }
+            if otlp.spool.as_ref().is_some_and(|spool| spool.dir.is_none()) {
+                return problem("otlp.spool.dir is missing; name a directory for the bridge alone");
+            }
             if otlp.timeout.is_some_and(|timeout| timeout.is_zero()) {
                 return problem("otlp.timeout is 0; set the longest time a request may take, such as 10s");
             }
@@ -319,6 +337,7 @@ mod tests {
             ("stale_after: 1m\nstale_after: 2m\n", "bridge.yml:2: the key stale_after stands twice"),
             ("store: { source: sqlite, interval: 2h }\n", "store.interval is longer than expire_after"),
             ("otlp: { timeout: 0s }\n", "otlp.timeout is 0"),
+            ("otlp: { spool: { max_age: 1h } }\n", "otlp.spool.dir is missing"),
             ("otlp: { interval: 18446744073709551615s }\n", "otlp.interval"),
             ("web: { telemetry_path: metrics }\n", "web.telemetry_path must begin with /"),
         ] {

@@ -2,32 +2,45 @@
 //!
 //! What [`Delivery::put`] accepted is delivered, or waits, or is counted as dropped with its reason; at every moment
 //! `accepted = delivered + queued + dropped`. This module knows bytes, not figures: what is in a batch is its
-//! exporter's business. One `Delivery` serves one endpoint; another kind of queue is one more [`Queue`].
+//! exporter's business. One `Delivery` serves one endpoint. Batches wait in memory; with a [`SpoolConfig`] on disk, and
+//! outlive the process: what [`Delivery::keep`] has seen through is there after any kill.
 
+mod disk;
 mod ledger;
 mod queue;
 mod retry;
 mod sender;
+mod spool;
 mod stats;
 #[cfg(test)]
 mod tests;
 
-pub use queue::{Entry, MemoryQueue, Queue};
 pub use retry::{Verdict, verdict};
 pub use sender::{Sending, Transport};
 pub use stats::{Amount, DeliveryStats, DropReason, Outcome};
 
+use std::path::{Path, PathBuf};
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{Notify, watch};
 
 use crate::clock::{Clock, Moment};
+use crate::directory::{self, DirectoryError, OwnDirectory};
 use crate::http_client::{HttpClient, Limits};
-use ledger::Ledger;
+use disk::{Disk, Next};
+use ledger::{Bounds, Ledger};
 use sender::{HttpTransport, Sender};
+use spool::{Found, Fs, RealFs};
+
+/// The setting that names a spool's directory.
+const SPOOL_SETTING: &str = "otlp.spool.dir";
+
+/// Time for the last attempts after the stop if what waits is safe on disk: one attempt under way may yet be decided,
+/// which saves the receiver a repetition.
+const SPOOLED_FLUSH: Duration = Duration::from_secs(1);
 
 /// One encoded and compressed OTLP request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,9 +65,9 @@ pub struct Destination {
 /// The bounds of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeliveryConfig {
-    /// Most bytes that wait; above, the oldest batches are dropped.
+    /// Most bytes that wait in memory; above, the oldest batches are dropped.
     pub queue_bytes_max: u64,
-    /// Longest wait; older batches are dropped.
+    /// Longest wait without a spool; older batches are dropped.
     pub age_max: Duration,
     /// Limits of one attempt; a larger answer is not read further and its batch not repeated.
     pub limits: Limits,
@@ -75,12 +88,41 @@ impl Default for DeliveryConfig {
     }
 }
 
+/// Where batches wait on disk, and how many.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpoolConfig {
+    /// A directory for this one endpoint; it is made if it is not there.
+    pub directory: PathBuf,
+    /// Most bytes that wait; above, the oldest batches are dropped.
+    pub bytes_max: u64,
+    /// Longest wait; older batches are dropped.
+    pub age_max: Duration,
+}
+
+impl SpoolConfig {
+    /// A spool of 256 MiB and 72 h.
+    #[must_use]
+    pub fn at(directory: PathBuf) -> Self {
+        Self { directory, bytes_max: 256 << 20, age_max: Duration::from_secs(72 * 3600) }
+    }
+}
+
+/// Checks that a spool can be at `path`, or be made there. Changes nothing.
+///
+/// # Errors
+/// When what is there is not a directory of our own that nobody else can write in.
+pub fn check_spool(path: &Path) -> Result<(), DirectoryError> {
+    directory::check(SPOOL_SETTING, path)
+}
+
 /// Accepts batches and delivers them, one at a time and in order.
 pub struct Delivery {
     transport: Box<dyn Transport>,
     clock: Arc<dyn Clock>,
-    flush: Duration,
-    ledger: Mutex<Ledger>,
+    config: DeliveryConfig,
+    ledger: Arc<Mutex<Ledger>>,
+    /// One at a time has it, and a disk that hangs keeps one thread and no worker.
+    disk: OnceLock<Arc<tokio::sync::Mutex<Disk>>>,
     arrived: Notify,
     running: tokio::sync::Mutex<()>,
 }
@@ -90,36 +132,69 @@ impl Delivery {
     #[must_use]
     pub fn new(config: DeliveryConfig, http: HttpClient, clock: Arc<dyn Clock>) -> Self {
         let transport = HttpTransport { http, limits: config.limits };
-        Self::with(config, Box::new(transport), Box::new(MemoryQueue::default()), clock)
+        Self::with(config, Box::new(transport), clock)
     }
 
-    /// A delivery by `transport` from `queue`, whose batches from before count as accepted.
+    /// A delivery by `transport` from a queue in memory.
     #[must_use]
-    pub fn with(
-        config: DeliveryConfig,
-        transport: Box<dyn Transport>,
-        queue: Box<dyn Queue>,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
+    pub fn with(config: DeliveryConfig, transport: Box<dyn Transport>, clock: Arc<dyn Clock>) -> Self {
+        let DeliveryConfig { queue_bytes_max, age_max, .. } = config;
+        let bounds = Bounds { bytes_max: queue_bytes_max, held_bytes_max: queue_bytes_max, age_max };
         Self {
             transport,
             clock,
-            flush: config.flush,
-            ledger: Mutex::new(Ledger::new(queue, config.queue_bytes_max, config.age_max)),
+            config,
+            ledger: Arc::new(Mutex::new(Ledger::new(bounds))),
+            disk: OnceLock::new(),
             arrived: Notify::new(),
             running: tokio::sync::Mutex::default(),
         }
     }
 
-    /// Accepts `batch`; it and all that wait go to `destination` from now on. Never waits for the network: what does
-    /// not fit drives out the oldest, and is counted.
+    /// Has batches wait in a spool, whose batches from before count as accepted and go first, with the first
+    /// destination that is given. To be called once and before anything is put; waits for the disk.
+    ///
+    /// # Errors
+    /// When the directory cannot be had, is not private, or another process has it. Damage in it is none.
+    pub fn open_spool(&self, config: &SpoolConfig) -> Result<(), DirectoryError> {
+        let path = &config.directory;
+        let directory = OwnDirectory::open(SPOOL_SETTING, path)?;
+        let io = |cause| DirectoryError::Io { setting: SPOOL_SETTING, path: path.clone(), cause };
+        let fs = RealFs::new(directory).map_err(io)?;
+        let found = self.open_on(Box::new(fs), config).map_err(io)?;
+        let (batches, damaged) = (found.batches.len(), found.lost.len());
+        tracing::info!(spool = %path.display(), batches, damaged, "opened the spool");
+        for (number, reason) in &found.lost {
+            tracing::error!(number, %reason, "a batch of the spool is damaged, is counted as dropped, and is set aside");
+        }
+        Ok(())
+    }
+
+    fn open_on(&self, fs: Box<dyn Fs>, config: &SpoolConfig) -> std::io::Result<Found> {
+        let SpoolConfig { bytes_max, age_max, .. } = *config;
+        let bounds = Bounds { bytes_max, held_bytes_max: self.config.queue_bytes_max, age_max };
+        let (ledger, clock) = (Arc::clone(&self.ledger), Arc::clone(&self.clock));
+        let (disk, found) = Disk::open(fs, bounds, ledger, clock)?;
+        self.disk.get_or_init(|| Arc::new(tokio::sync::Mutex::new(disk)));
+        Ok(found)
+    }
+
+    /// Accepts `batch`; it and all that wait go to `destination` from now on. Waits neither for the network nor for the
+    /// disk: what does not fit drives out the oldest, and is counted.
     pub fn put(&self, destination: Destination, batch: Batch) {
         self.ledger().put(destination, batch, self.clock.now());
         self.arrived.notify_one();
     }
 
-    /// Delivers until `stop`, then tries once more what waits, for at most [`DeliveryConfig::flush`]; what is left
-    /// stays queued. While one call runs, another returns at once, so that there is never more than one attempt.
+    /// Returns when the spool, if there is one, has taken what was put before, or its disk has refused it: then it waits
+    /// in memory and is tried again. May be broken off; the work goes on.
+    pub async fn keep(&self) {
+        self.on_disk(Disk::keep).await;
+    }
+
+    /// Delivers until `stop`, then tries once more what waits: for at most [`DeliveryConfig::flush`], or a second if it
+    /// is in a spool. What is left stays queued. While one call runs, another returns at once, so that there is never
+    /// more than one attempt.
     pub async fn run(&self, stop: impl Future<Output = ()>) {
         let Ok(_alone) = self.running.try_lock() else { return };
         let (stopping, stopped) = watch::channel(false);
@@ -130,21 +205,52 @@ impl Delivery {
             () = &mut sending => return,
         }
         stopping.send_replace(true);
-        let _ = tokio::time::timeout(self.flush, sending).await;
+        let flush = if self.disk.get().is_some() { SPOOLED_FLUSH.min(self.config.flush) } else { self.config.flush };
+        let _ = tokio::time::timeout(flush, sending).await;
         self.ledger().release();
-        let left = self.stats().queued.batches;
-        if left > 0 {
+        let DeliveryStats { queued: Amount { batches, .. }, unstored, .. } = self.stats();
+        if unstored > 0 {
             tracing::warn!(
-                batches = left,
+                batches = unstored,
                 "batches could not be delivered before the stop; a queue in memory loses them"
             );
+        } else if batches > 0 {
+            tracing::info!(batches, "batches wait in the spool for the next start");
         }
     }
 
-    /// What has become of all batches so far.
+    /// What has become of all batches so far. Never waits.
     #[must_use]
     pub fn stats(&self) -> DeliveryStats {
         self.ledger().stats()
+    }
+
+    async fn next(&self) -> Next {
+        if self.disk.get().is_some() {
+            // Without an answer the process is at its end, or the disk's work is broken; either way there is nothing now.
+            return self.on_disk(Disk::next).await.unwrap_or(Next::Wait(Duration::from_secs(1)));
+        }
+        let Some(begun) = self.ledger().begin(self.clock.now()) else { return Next::Empty };
+        // Without a spool every body is in memory.
+        let body = begun.body.unwrap_or_default();
+        let batch = Batch { body, points: begun.entry.points, accepted: begun.entry.accepted };
+        Next::Batch(begun.destination, batch)
+    }
+
+    /// Books how the attempt went. Where a batch was decided and a disk has to follow, it brings the next one along: a
+    /// long backlog then waits for one thread a batch.
+    async fn settle(&self, outcome: Outcome, refused: u64, now: Moment) -> Option<Next> {
+        self.ledger().settle(outcome, refused, now);
+        if matches!(outcome, Outcome::Retry | Outcome::Unanswered) {
+            return None;
+        }
+        self.on_disk(Disk::next).await
+    }
+
+    /// Has the disk work, if there is one, on a thread that may wait.
+    async fn on_disk<T: Send + 'static>(&self, work: impl FnOnce(&mut Disk) -> T + Send + 'static) -> Option<T> {
+        let mut disk = Arc::clone(self.disk.get()?).lock_owned().await;
+        tokio::task::spawn_blocking(move || work(&mut disk)).await.ok()
     }
 
     fn ledger(&self) -> MutexGuard<'_, Ledger> {

@@ -9,6 +9,7 @@
 
 pub mod catalog;
 pub mod clock;
+pub mod directory;
 pub mod reading;
 pub mod secret;
 

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use crate::catalog::{FigureId, Kind, Section};
 use crate::collector::completed::CompletedState;
 use crate::reading::Readings;
-pub use directory::{StateDirectory, StateError, check};
+pub use directory::{StateDirectory, check};
 pub use document::{Unreadable, decode, encode};
 
 /// Everything that is kept.

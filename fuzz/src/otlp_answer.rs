@@ -12,8 +12,8 @@ use bytes::Bytes as Body;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use linkit_bridge::clock::{Clock, ManualClock, Wall};
 use linkit_bridge::delivery::{
-    Batch, Delivery, DeliveryConfig, DeliveryStats, Destination, DropReason, MemoryQueue, Outcome, Sending, Transport,
-    Verdict, verdict,
+    Batch, Delivery, DeliveryConfig, DeliveryStats, Destination, DropReason, Outcome, Sending, Transport, Verdict,
+    verdict,
 };
 use prost::Message;
 use tracing::field::{Field, Visit};
@@ -136,8 +136,7 @@ fn deliver(key: &str, batches: u64, answer: Fixed) -> (DeliveryStats, String) {
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(Wall::from_secs(1_705_314_600)));
-    let queue = Box::new(MemoryQueue::default());
-    let delivery = Delivery::with(DeliveryConfig::default(), Box::new(answer), queue, Arc::clone(&clock));
+    let delivery = Delivery::with(DeliveryConfig::default(), Box::new(answer), Arc::clone(&clock));
     let value = HeaderValue::from_bytes(key.as_bytes()).expect("a key that can be sent");
     let headers = HeaderMap::from_iter([(header::AUTHORIZATION, value)]);
     let uri = http::Uri::from_static("http://collector:4318/v1/metrics");

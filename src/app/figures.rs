@@ -31,6 +31,8 @@ pub(super) fn add_push(registry: &Registry, delivery: Arc<Delivery>, endpoint: S
             ..Reading::of(figure, value)
         };
         let mut readings = vec![
+            of(FigureId::PushAccepted, stats.accepted.batches),
+            of(FigureId::PushUnstoredBatches, stats.unstored),
             of(FigureId::PushQueuedBatches, stats.queued.batches),
             of(FigureId::PushQueuedBytes, stats.queued_bytes),
             of(FigureId::PushDelivered, stats.delivered.batches),

@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use crate::catalog::Section;
 use crate::clock::Clock;
 use crate::collector::completed::Completed;
 use crate::registry::Registry;
-use crate::state::{Saved, StateDirectory, StateError};
+use crate::state::{Saved, StateDirectory};
 
 /// Least time from one writing to the next.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -35,15 +34,14 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    /// Takes the directory at `path` and restores what is kept there of these sources.
-    pub(super) fn open(
-        path: &Path,
+    /// Restores what is kept in a directory of these sources.
+    pub(super) fn new(
+        directory: StateDirectory,
         sources: BTreeMap<Section, String>,
         registry: &Arc<Registry>,
         completed: &Completed,
         clock: &dyn Clock,
-    ) -> Result<Self, StateError> {
-        let directory = StateDirectory::open(path)?;
+    ) -> Self {
         let now = clock.now();
         if let Some(mut saved) = directory.load(now) {
             let others = saved.keep_only(&sources);
@@ -65,7 +63,7 @@ impl Keeper {
         let saved = keeper.saved(false);
         let result = keeper.directory.save(&saved);
         keeper.settle(saved, result);
-        Ok(keeper)
+        keeper
     }
 
     /// Writes what changes until `stop`.
@@ -165,7 +163,8 @@ mod tests {
 
         fn keeper(&self) -> Keeper {
             let sources = [(Section::Runtime, "x".to_owned())].into();
-            Keeper::open(&self.folder, sources, &self.registry, &Completed::default(), &*self.clock).unwrap()
+            let directory = StateDirectory::open(&self.folder).unwrap();
+            Keeper::new(directory, sources, &self.registry, &Completed::default(), &*self.clock)
         }
 
         fn publish(&self, value: u64) {

@@ -1,4 +1,5 @@
-//! The push loop: at its interval, the registry's snapshot is rendered as an OTLP request and given to delivery.
+//! The push loop: at its interval, the registry's snapshot is rendered as an OTLP request and given to delivery, which
+//! stores it before the next one is due if there is a spool.
 
 use std::future::Future;
 use std::pin::pin;
@@ -10,18 +11,23 @@ use tokio::time::MissedTickBehavior;
 
 use super::figures;
 use crate::clock::Clock;
-use crate::config::{Otel, OtlpCompression, OtlpSection};
-use crate::delivery::{Batch, Delivery, DeliveryConfig, Destination};
+use crate::config::{Otel, OtlpCompression, OtlpSection, SpoolSection};
+use crate::delivery::{Batch, Delivery, DeliveryConfig, Destination, SpoolConfig, check_spool};
+use crate::directory::DirectoryError;
 use crate::http_client::{HttpClient, Limits};
 use crate::output::otlp::{Endpoint, Otlp, OtlpConfig};
 use crate::registry::Registry;
 
 const INTERVAL: Duration = Duration::from_secs(15);
 
+/// Longest time a push waits for the spool's disk. What a disk that hangs has not taken waits in memory meanwhile.
+const KEEP_MAX: Duration = Duration::from_secs(2);
+
 /// Push to one endpoint.
 pub(super) struct Push {
     otlp: Otlp,
     delivery: Arc<Delivery>,
+    spool: Option<SpoolConfig>,
     clock: Arc<dyn Clock>,
     interval: Duration,
     name: String,
@@ -65,12 +71,21 @@ impl Push {
             limits: Limits { total, ..default.limits },
             ..default
         };
+        let spool = section.spool.and_then(spool_config);
+        if let Some(spool) = &spool {
+            check_spool(&spool.directory)?;
+        }
         let delivery = Arc::new(Delivery::new(config, http.clone(), Arc::clone(clock)));
         let name = section.name.unwrap_or_else(|| "default".to_owned());
         figures::add_push(registry, Arc::clone(&delivery), name.clone());
         let interval = section.interval.or(otel.interval).unwrap_or(INTERVAL);
         let host = otlp.host().to_owned();
-        Ok(Some(Self { otlp, delivery, clock: Arc::clone(clock), interval, name, host }))
+        Ok(Some(Self { otlp, delivery, spool, clock: Arc::clone(clock), interval, name, host }))
+    }
+
+    /// Takes the spool's directory, if one is configured, with what waits in it.
+    pub(super) fn open_spool(&self) -> Result<(), DirectoryError> {
+        self.spool.as_ref().map_or(Ok(()), |spool| self.delivery.open_spool(spool))
     }
 
     pub(super) fn summary(&self) -> String {
@@ -105,9 +120,20 @@ impl Push {
                 let destination = Destination { uri: request.uri, headers: request.headers };
                 let batch = Batch { body: request.body, points: request.points, accepted: self.clock.now() };
                 self.delivery.put(destination, batch);
+                let _ = tokio::time::timeout(KEEP_MAX, self.delivery.keep()).await;
             }
             Ok(None) => {}
             Err(error) => tracing::error!(%error, "failed to render a push"),
         }
     }
+}
+
+/// The spool that a section asks for; without a directory it asks for none.
+fn spool_config(section: SpoolSection) -> Option<SpoolConfig> {
+    let default = SpoolConfig::at(section.dir?);
+    Some(SpoolConfig {
+        bytes_max: section.max_bytes.map_or(default.bytes_max, |bytes| bytes.as_u64()),
+        age_max: section.max_age.unwrap_or(default.age_max),
+        ..default
+    })
 }

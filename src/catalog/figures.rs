@@ -259,6 +259,26 @@ pub const FIGURES: &[Figure] = &[
     Figure {
         attributes: &["endpoint"],
         ..figure(
+            Id::PushAccepted,
+            "linkit.bridge.push.accepted",
+            Counter,
+            "{batch}",
+            "Batches taken over for delivery, those that a start found in the spool included: delivered, queued or dropped.",
+        )
+    },
+    Figure {
+        attributes: &["endpoint"],
+        ..figure(
+            Id::PushUnstoredBatches,
+            "linkit.bridge.push.unstored_batches",
+            Gauge,
+            "{batch}",
+            "Waiting batches that are in memory alone; with a spool, those that its disk has not taken.",
+        )
+    },
+    Figure {
+        attributes: &["endpoint"],
+        ..figure(
             Id::PushQueuedBatches,
             "linkit.bridge.push.queued_batches",
             Gauge,

@@ -73,6 +73,9 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("LINKIT_BRIDGE_OTLP_TIMEOUT", "otlp.timeout"),
     ("LINKIT_BRIDGE_OTLP_QUEUE_MAX_BYTES", "otlp.queue.max_bytes"),
     ("LINKIT_BRIDGE_OTLP_QUEUE_MAX_AGE", "otlp.queue.max_age"),
+    ("LINKIT_BRIDGE_OTLP_SPOOL_DIR", "otlp.spool.dir"),
+    ("LINKIT_BRIDGE_OTLP_SPOOL_MAX_BYTES", "otlp.spool.max_bytes"),
+    ("LINKIT_BRIDGE_OTLP_SPOOL_MAX_AGE", "otlp.spool.max_age"),
     ("LINKIT_BRIDGE_STATE_DIR", "state_dir"),
     ("LINKIT_BRIDGE_STALE_AFTER", "stale_after"),
     ("LINKIT_BRIDGE_EXPIRE_AFTER", "expire_after"),
@@ -163,13 +166,14 @@ macro_rules! overlay_optional {
     };
 }
 
-overlay_optional!(SectionConfig, OtlpSection, super::QueueSection, super::PageSection);
+overlay_optional!(SectionConfig, OtlpSection, super::QueueSection, super::SpoolSection, super::PageSection);
 
 overlay!(SectionConfig: source, interval, timeout, max_backoff, pid, pid_file, name, path, collections, tables, figures,
     query_budget, count_budget, table, status_column, completed_column, completed_type, states, url, user, password, password_file,
     api_key, api_key_file, body_max, expvar, metrics, pprof);
 overlay!(super::QueueSection: max_bytes, max_age);
-overlay!(OtlpSection: name, endpoint, protocol, compression, interval, timeout, headers; queue);
+overlay!(super::SpoolSection: dir, max_bytes, max_age);
+overlay!(OtlpSection: name, endpoint, protocol, compression, interval, timeout, headers; queue, spool);
 
 impl Overlaid for Option<Vec<ApiKeyConfig>> {
     /// The key of the environment joins the keys of the file; its three variables are one key.

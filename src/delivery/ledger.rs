@@ -1,4 +1,7 @@
 //! The queue and the account of it: every batch is in exactly one place, and every move is booked where it is made.
+//!
+//! It never waits: whoever shows the account must get it though a disk hangs. What is to be done on disk it leaves for
+//! [`Disk`](super::disk::Disk).
 
 use std::time::Duration;
 
@@ -7,28 +10,81 @@ use super::stats::{Amount, DeliveryStats, DropReason, Outcome};
 use super::{Batch, Destination};
 use crate::clock::Moment;
 
+/// What may wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Bounds {
+    /// Bytes of all batches.
+    pub(super) bytes_max: u64,
+    /// Bytes of those that are in memory because the spool could not store them; without a spool all are.
+    pub(super) held_bytes_max: u64,
+    pub(super) age_max: Duration,
+}
+
+/// What is left to do with the file of a batch that no longer waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Leaving {
+    pub(super) number: u64,
+    /// Whether people may want to look at it.
+    pub(super) is_kept: bool,
+    /// Whether it was dropped undelivered: should it come back, it would come behind later ones.
+    pub(super) is_dropped: bool,
+}
+
+/// The oldest batch, on its way.
+pub(super) struct Begun {
+    pub(super) destination: Destination,
+    pub(super) number: u64,
+    pub(super) entry: Entry,
+    /// The body, unless the spool has it.
+    pub(super) body: Option<bytes::Bytes>,
+}
+
 pub(super) struct Ledger {
-    queue: Box<dyn Queue>,
-    bytes_max: u64,
-    age_max: Duration,
+    pub(super) queue: Queue,
+    bounds: Bounds,
     /// The last one given: a key that was changed serves the batches from before too.
     destination: Option<Destination>,
     /// Whether the oldest batch is on its way: then it may not be dropped, for it may just be arriving.
     is_underway: bool,
     /// Whether it was said that batches are dropped, since the last delivery.
     has_said: bool,
-    /// `queued`, its bytes and its age are the queue's to say; the rest is booked here.
+    leavings: Vec<Leaving>,
+    /// Its bytes, its age and what is held of `queued` are the queue's to say; the rest is booked here.
     booked: DeliveryStats,
 }
 
 impl Ledger {
-    pub(super) fn new(queue: Box<dyn Queue>, bytes_max: u64, age_max: Duration) -> Self {
-        let mut booked = DeliveryStats::default();
-        for position in 0..queue.len() {
-            booked.accepted += queue.entry(position).map(Entry::amount).unwrap_or_default();
+    pub(super) fn new(bounds: Bounds) -> Self {
+        Self {
+            queue: Queue::default(),
+            bounds,
+            destination: None,
+            is_underway: false,
+            has_said: false,
+            leavings: Vec::new(),
+            booked: DeliveryStats::default(),
         }
-        booked.queued = booked.accepted;
-        Self { queue, bytes_max, age_max, destination: None, is_underway: false, has_said: false, booked }
+    }
+
+    /// Takes over what a spool held, and its bounds. What was found `damaged` is accepted and dropped at once.
+    pub(super) fn restore(
+        &mut self,
+        bounds: Bounds,
+        found: Vec<(u64, Entry)>,
+        last: u64,
+        damaged: impl Iterator<Item = DropReason>,
+    ) {
+        self.bounds = bounds;
+        for (_, entry) in &found {
+            self.booked.accepted += entry.amount();
+            self.booked.queued += entry.amount();
+        }
+        self.queue.restore(found, last);
+        for reason in damaged {
+            let unknown = Amount { batches: 1, points: 0 };
+            self.booked.accepted += unknown;
+            self.booked.dropped[reason as usize] += unknown;
+        }
     }
 
     pub(super) fn put(&mut self, destination: Destination, batch: Batch, now: Moment) {
@@ -36,42 +92,35 @@ impl Ledger {
         let entry = Entry::of(&batch);
         self.booked.accepted += entry.amount();
         self.drop_old(now);
-        if entry.bytes > self.bytes_max {
+        if entry.bytes > self.bounds.bytes_max {
             return self.book_drop(entry, DropReason::Oversize);
         }
-        while self.queue.bytes() + entry.bytes > self.bytes_max {
+        while self.queue.bytes() + entry.bytes > self.bounds.bytes_max {
             // Nothing is left to make room with but the batch on its way.
-            let Some(oldest) = self.remove(usize::from(self.is_underway)) else {
+            if !self.drop_at(usize::from(self.is_underway), DropReason::Size) {
                 return self.book_drop(entry, DropReason::Size);
-            };
-            self.book_drop(oldest, DropReason::Size);
-        }
-        match self.queue.push(batch) {
-            Ok(()) => self.booked.queued += entry.amount(),
-            Err(error) => {
-                tracing::error!(%error, "failed to store a batch for delivery; check the disk of the spool");
-                self.book_drop(entry, DropReason::Storage);
             }
         }
+        while self.queue.held_bytes() + entry.bytes > self.bounds.held_bytes_max {
+            let oldest = self.queue.first_held().max(usize::from(self.is_underway));
+            // One batch is always taken: the disk may be ready for it.
+            if !self.drop_at(oldest, DropReason::Storage) {
+                break;
+            }
+        }
+        self.queue.push(batch);
+        self.booked.queued += entry.amount();
     }
 
-    /// The next batch to send. It stays queued until it is [settled](Self::settle) or [released](Self::release).
-    pub(super) fn start(&mut self, now: Moment) -> Option<(Destination, Batch)> {
+    /// Sets the oldest batch on its way, until it is [settled](Self::settle), [given up](Self::give_up) or
+    /// [released](Self::release).
+    pub(super) fn begin(&mut self, now: Moment) -> Option<Begun> {
+        // What was on its way is so no more, and may be too old by now.
+        self.is_underway = false;
         self.drop_old(now);
-        let destination = self.destination.clone()?;
-        loop {
-            match self.queue.front()? {
-                Ok(batch) => {
-                    self.is_underway = true;
-                    return Some((destination, batch));
-                }
-                Err(error) => {
-                    tracing::error!(%error, "a stored batch cannot be read back and is dropped");
-                    let damaged = self.remove(0)?;
-                    self.book_drop(damaged, DropReason::Storage);
-                }
-            }
-        }
+        let (destination, slot) = (self.destination.clone()?, self.queue.get(0)?);
+        self.is_underway = true;
+        Some(Begun { destination, number: slot.number, entry: slot.entry, body: slot.body.clone() })
     }
 
     /// Books how the attempt with the oldest batch went. `refused` are the points of it that were not taken.
@@ -80,18 +129,22 @@ impl Ledger {
         self.booked.attempts[outcome as usize] += 1;
         match outcome {
             Outcome::Success | Outcome::Partial => {
-                let Some(entry) = self.remove(0) else { return };
+                let Some(entry) = self.remove(0, false, false) else { return };
                 self.booked.delivered += entry.amount();
                 self.booked.refused_points += refused.min(entry.points);
                 self.booked.last_success = Some(now.wall);
                 self.has_said = false;
             }
-            Outcome::Rejected => {
-                if let Some(entry) = self.remove(0) {
-                    self.book_drop(entry, DropReason::Rejected);
-                }
-            }
+            Outcome::Rejected => self.give_up(DropReason::Rejected),
             Outcome::Retry | Outcome::Unanswered => {}
+        }
+    }
+
+    /// Drops the oldest batch, which is of no use; its file is kept for people.
+    pub(super) fn give_up(&mut self, reason: DropReason) {
+        self.is_underway = false;
+        if let Some(entry) = self.remove(0, true, true) {
+            self.book_drop(entry, reason);
         }
     }
 
@@ -100,25 +153,50 @@ impl Ledger {
         self.is_underway = false;
     }
 
+    /// What is to be done on disk with batches that no longer wait.
+    pub(super) fn take_leavings(&mut self) -> Vec<Leaving> {
+        std::mem::take(&mut self.leavings)
+    }
+
+    #[cfg(test)]
+    pub(super) fn has_leavings(&self) -> bool {
+        !self.leavings.is_empty()
+    }
+
     pub(super) fn stats(&self) -> DeliveryStats {
-        let oldest_accepted = self.queue.entry(0).map(|entry| entry.accepted.wall);
-        DeliveryStats { queued_bytes: self.queue.bytes(), oldest_accepted, ..self.booked.clone() }
+        let oldest_accepted = self.queue.get(0).map(|slot| slot.entry.accepted.wall);
+        let (queued_bytes, unstored) = (self.queue.bytes(), self.queue.held() as u64);
+        DeliveryStats { queued_bytes, unstored, oldest_accepted, ..self.booked.clone() }
     }
 
     /// Drops what has waited too long, by the clock that nobody moves.
     fn drop_old(&mut self, now: Moment) {
         let position = usize::from(self.is_underway);
-        while self.queue.entry(position).is_some_and(|entry| now.since(entry.accepted) > self.age_max) {
-            let Some(entry) = self.remove(position) else { return };
-            self.book_drop(entry, DropReason::Age);
+        let is_old = |entry: Entry| now.since(entry.accepted) > self.bounds.age_max;
+        let mut old = 0;
+        while self.queue.get(position + old).is_some_and(|slot| is_old(slot.entry)) {
+            old += 1;
+        }
+        for _ in 0..old {
+            self.drop_at(position, DropReason::Age);
         }
     }
 
-    fn remove(&mut self, position: usize) -> Option<Entry> {
-        let entry = self.queue.remove(position)?;
+    /// Whether there was one to drop.
+    fn drop_at(&mut self, position: usize, reason: DropReason) -> bool {
+        let Some(entry) = self.remove(position, false, true) else { return false };
+        self.book_drop(entry, reason);
+        true
+    }
+
+    fn remove(&mut self, position: usize, is_kept: bool, is_dropped: bool) -> Option<Entry> {
+        let slot = self.queue.remove(position)?;
         self.booked.queued.batches -= 1;
-        self.booked.queued.points -= entry.points;
-        Some(entry)
+        self.booked.queued.points -= slot.entry.points;
+        if slot.has_file {
+            self.leavings.push(Leaving { number: slot.number, is_kept, is_dropped });
+        }
+        Some(slot.entry)
     }
 
     fn book_drop(&mut self, entry: Entry, reason: DropReason) {

@@ -1,100 +1,133 @@
-//! Where batches wait: first in, first out. What is dropped and why is not the queue's business.
+//! What waits, first in, first out, with the place of each body. What is dropped and why is the ledger's business, files
+//! are the spool's.
 
 use std::collections::VecDeque;
-use std::io;
+
+use bytes::Bytes;
 
 use super::Batch;
 use crate::clock::Moment;
 
-/// What can be said of a waiting batch without reading its body.
+/// What can be said of a waiting batch without its body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// Bytes it takes up.
-    pub bytes: u64,
+pub(super) struct Entry {
+    /// Bytes of its body.
+    pub(super) bytes: u64,
     /// Data points in it.
-    pub points: u64,
+    pub(super) points: u64,
     /// When it was made.
-    pub accepted: Moment,
+    pub(super) accepted: Moment,
 }
 
-/// A queue of batches. A durable one has stored a batch when `push` returns, and holds it until `remove`.
-pub trait Queue: Send + 'static {
-    /// Appends a batch.
-    ///
-    /// # Errors
-    /// Fails if the batch could not be stored; then it is not in the queue.
-    fn push(&mut self, batch: Batch) -> io::Result<()>;
+/// A waiting batch.
+#[derive(Clone, Debug)]
+pub(super) struct Slot {
+    /// Its place in the order, and its name on disk.
+    pub(super) number: u64,
+    pub(super) entry: Entry,
+    /// The body, unless a spool has it.
+    pub(super) body: Option<Bytes>,
+    /// Whether a spool has it, or may have it from a writing that failed.
+    pub(super) has_file: bool,
+}
 
-    /// The oldest batch, which stays in the queue.
-    ///
-    /// # Errors
-    /// Fails if its body cannot be read back whole; then it is still in the queue.
-    fn front(&mut self) -> Option<io::Result<Batch>>;
+/// Batches in order. A spool takes them in order too, so those that it has come before those that it has not.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    slots: VecDeque<Slot>,
+    bytes: u64,
+    held: usize,
+    held_bytes: u64,
+    last: u64,
+}
+
+impl Queue {
+    /// Puts what a spool held from before in front, oldest first. `last` is the highest number that must not come again.
+    pub(super) fn restore(&mut self, found: Vec<(u64, Entry)>, last: u64) {
+        self.last = self.last.max(last);
+        for slot in &mut self.slots {
+            self.last += 1;
+            slot.number = self.last;
+        }
+        for (number, entry) in found.into_iter().rev() {
+            self.bytes += entry.bytes;
+            self.slots.push_front(Slot { number, entry, body: None, has_file: true });
+        }
+    }
+
+    pub(super) fn push(&mut self, batch: Batch) {
+        let entry = Entry::of(&batch);
+        self.last += 1;
+        self.bytes += entry.bytes;
+        self.held += 1;
+        self.held_bytes += entry.bytes;
+        self.slots.push_back(Slot { number: self.last, entry, body: Some(batch.body), has_file: false });
+    }
 
     /// What waits at `position`, 0 being the oldest.
-    fn entry(&self, position: usize) -> Option<Entry>;
+    pub(super) fn get(&self, position: usize) -> Option<&Slot> {
+        self.slots.get(position)
+    }
 
-    /// Removes what waits at `position`, for good. The sender takes 0; 1 is taken to make room while 0 is on its way.
-    fn remove(&mut self, position: usize) -> Option<Entry>;
+    /// Takes what waits at `position` out.
+    pub(super) fn remove(&mut self, position: usize) -> Option<Slot> {
+        let slot = self.slots.remove(position)?;
+        self.bytes -= slot.entry.bytes;
+        if slot.body.is_some() {
+            self.held -= 1;
+            self.held_bytes -= slot.entry.bytes;
+        }
+        Some(slot)
+    }
 
-    /// How many batches wait.
-    fn len(&self) -> usize;
+    /// The place of the oldest batch that is in memory alone.
+    pub(super) fn first_held(&self) -> usize {
+        self.slots.len() - self.held
+    }
+
+    /// Notes that the spool is about to write the oldest batch it has not, and returns it.
+    pub(super) fn store_next(&mut self) -> Option<(u64, Batch)> {
+        let position = self.first_held();
+        let slot = self.slots.get_mut(position)?;
+        slot.has_file = true;
+        let body = slot.body.clone()?;
+        Some((slot.number, Batch { body, points: slot.entry.points, accepted: slot.entry.accepted }))
+    }
+
+    /// Notes that the spool has the batch `number`, if it still waits.
+    pub(super) fn stored(&mut self, number: u64) {
+        let position = self.first_held();
+        if let Some(slot) = self.slots.get_mut(position).filter(|slot| slot.number == number) {
+            slot.body = None;
+            self.held -= 1;
+            self.held_bytes -= slot.entry.bytes;
+        }
+    }
+
+    /// How many batches are in memory alone.
+    pub(super) const fn held(&self) -> usize {
+        self.held
+    }
+
+    /// How many bytes are in memory alone.
+    pub(super) const fn held_bytes(&self) -> u64 {
+        self.held_bytes
+    }
 
     /// How many bytes wait.
-    fn bytes(&self) -> u64;
-
-    /// Whether none waits.
-    fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Removes the oldest.
-    fn pop_front(&mut self) -> Option<Entry> {
-        self.remove(0)
-    }
-}
-
-/// A queue in memory, gone with the process.
-#[derive(Debug, Default)]
-pub struct MemoryQueue {
-    batches: VecDeque<Batch>,
-    bytes: u64,
-}
-
-impl Queue for MemoryQueue {
-    fn push(&mut self, batch: Batch) -> io::Result<()> {
-        self.bytes += Entry::of(&batch).bytes;
-        self.batches.push_back(batch);
-        Ok(())
-    }
-
-    fn front(&mut self) -> Option<io::Result<Batch>> {
-        self.batches.front().cloned().map(Ok)
-    }
-
-    fn entry(&self, position: usize) -> Option<Entry> {
-        self.batches.get(position).map(Entry::of)
-    }
-
-    fn remove(&mut self, position: usize) -> Option<Entry> {
-        let entry = Entry::of(&self.batches.remove(position)?);
-        self.bytes -= entry.bytes;
-        Some(entry)
-    }
-
-    fn len(&self) -> usize {
-        self.batches.len()
-    }
-
-    fn bytes(&self) -> u64 {
+    pub(super) const fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    #[cfg(test)]
+    pub(super) fn slots(&self) -> impl Iterator<Item = &Slot> {
+        self.slots.iter()
     }
 }
 
 impl Entry {
     /// What can be said of `batch`.
-    #[must_use]
-    pub fn of(batch: &Batch) -> Self {
+    pub(super) fn of(batch: &Batch) -> Self {
         Self { bytes: batch.body.len() as u64, points: batch.points, accepted: batch.accepted }
     }
 }
@@ -103,18 +136,44 @@ impl Entry {
 mod tests {
     use super::*;
 
+    fn queue() -> Queue {
+        let mut queue = Queue::default();
+        for (body, points) in [("a", 1), ("bb", 2), ("ccc", 3)] {
+            queue.push(Batch { body: body.into(), points, accepted: Moment::default() });
+        }
+        queue
+    }
+
     #[test]
     fn the_first_in_is_the_first_out_and_the_bytes_are_those_that_wait() {
-        let mut queue = MemoryQueue::default();
-        for (body, points) in [("a", 1), ("bb", 2), ("ccc", 3)] {
-            queue.push(Batch { body: body.into(), points, accepted: Moment::default() }).unwrap();
-        }
-        assert_eq!((queue.len(), queue.bytes()), (3, 6));
-        assert_eq!(queue.front().unwrap().unwrap().body.as_ref(), b"a");
-        assert_eq!((queue.len(), queue.entry(2).unwrap().points), (3, 3));
-        assert_eq!(queue.remove(1).unwrap().bytes, 2);
-        assert_eq!(queue.pop_front().unwrap().bytes, 1);
-        assert_eq!((queue.len(), queue.bytes(), queue.front().unwrap().unwrap().points), (1, 3, 3));
-        assert_eq!((queue.remove(1), queue.pop_front().is_some(), queue.is_empty()), (None, true, true));
+        let mut queue = queue();
+        assert_eq!((queue.bytes(), queue.held(), queue.held_bytes()), (6, 3, 6));
+        assert_eq!(queue.get(2).unwrap().entry.points, 3);
+        assert_eq!(queue.remove(1).unwrap().entry.bytes, 2);
+        assert_eq!(queue.remove(0).unwrap().body.unwrap().as_ref(), b"a");
+        assert_eq!((queue.bytes(), queue.held(), queue.get(0).unwrap().entry.points), (3, 1, 3));
+        assert!(queue.remove(1).is_none() && queue.remove(0).is_some() && queue.get(0).is_none());
+    }
+
+    #[test]
+    fn what_a_spool_has_is_in_memory_no_more_and_one_dropped_meanwhile_is_none_of_its_business() {
+        let mut queue = queue();
+        let (first, batch) = queue.store_next().unwrap();
+        assert_eq!((first, batch.body.as_ref()), (1, b"a".as_slice()));
+        queue.stored(first);
+        assert_eq!((queue.bytes(), queue.held(), queue.held_bytes(), queue.first_held()), (6, 2, 5, 1));
+        let (second, _) = queue.store_next().unwrap();
+        assert!(queue.remove(1).unwrap().has_file);
+        queue.stored(second);
+        assert_eq!((queue.held(), queue.store_next().unwrap().0), (1, 3));
+    }
+
+    #[test]
+    fn what_was_there_before_comes_first_and_keeps_its_number() {
+        let mut queue = queue();
+        let entry = Entry { bytes: 10, points: 1, accepted: Moment::default() };
+        queue.restore(vec![(7, entry), (9, entry)], 12);
+        let numbers: Vec<_> = queue.slots().map(|slot| slot.number).collect();
+        assert_eq!((numbers, queue.bytes(), queue.first_held()), (vec![7, 9, 13, 14, 15], 26, 2));
     }
 }

@@ -12,6 +12,7 @@ use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResp
 use prost::Message;
 use tokio::sync::watch;
 
+use super::disk::Next;
 use super::retry::{Backoff, Verdict, retry_after, verdict, verdict_of};
 use super::stats::Outcome;
 use super::{Batch, Delivery, Destination};
@@ -65,6 +66,8 @@ pub(super) struct Sender<'a> {
     delivery: &'a Delivery,
     stopped: watch::Receiver<bool>,
     backoff: Backoff,
+    /// What the last settling brought along.
+    ahead: Option<Next>,
     /// The last trouble that was logged, so that an outage is told once and not every 30 s.
     told: Option<String>,
 }
@@ -85,15 +88,18 @@ impl Decision {
 
 impl<'a> Sender<'a> {
     pub(super) fn new(delivery: &'a Delivery, stopped: watch::Receiver<bool>) -> Self {
-        Self { delivery, stopped, backoff: Backoff::new(fastrand::Rng::new()), told: None }
+        Self { delivery, stopped, backoff: Backoff::new(fastrand::Rng::new()), ahead: None, told: None }
     }
 
     /// Sends until the stop, and after it until the queue is empty or an attempt fails.
     pub(super) async fn run(mut self) {
         loop {
-            let next = self.delivery.ledger().start(self.delivery.clock.now());
+            let next = match self.ahead.take() {
+                Some(next) => next,
+                None => self.delivery.next().await,
+            };
             match next {
-                Some((destination, batch)) => {
+                Next::Batch(destination, batch) => {
                     if let Some(wait) = self.attempt(&destination, batch).await {
                         if *self.stopped.borrow() {
                             return;
@@ -102,8 +108,9 @@ impl<'a> Sender<'a> {
                         let _ = tokio::time::timeout(wait, stop(&mut self.stopped)).await;
                     }
                 }
-                None if *self.stopped.borrow() => return,
-                None => tokio::select! {
+                _ if *self.stopped.borrow() => return,
+                Next::Wait(wait) => drop(tokio::time::timeout(wait, stop(&mut self.stopped)).await),
+                Next::Empty => tokio::select! {
                     () = self.delivery.arrived.notified() => {}
                     () = stop(&mut self.stopped) => {}
                 },
@@ -120,7 +127,7 @@ impl<'a> Sender<'a> {
             Ok(answer) => decide(&answer, destination, now.wall),
             Err(error) => Decision::of(verdict_of(&error), Some(error.to_string())),
         };
-        self.delivery.ledger().settle(decision.outcome, decision.refused, now);
+        self.ahead = self.delivery.settle(decision.outcome, decision.refused, now).await;
         self.tell(&decision, points);
         match decision.outcome {
             Outcome::Retry | Outcome::Unanswered => Some(self.backoff.next(decision.asked)),

@@ -31,13 +31,15 @@ pub enum DropReason {
     Rejected,
     /// It is larger than the whole queue may be.
     Oversize,
-    /// The queue could not store it, or not read it back whole.
+    /// What was stored of it is damaged.
+    Corrupt,
+    /// The disk would not store it and memory had no room, or would not give it back.
     Storage,
 }
 
 impl DropReason {
     /// All reasons.
-    pub const ALL: [Self; 5] = [Self::Size, Self::Age, Self::Rejected, Self::Oversize, Self::Storage];
+    pub const ALL: [Self; 6] = [Self::Size, Self::Age, Self::Rejected, Self::Oversize, Self::Corrupt, Self::Storage];
 
     /// The reason's name.
     #[must_use]
@@ -47,6 +49,7 @@ impl DropReason {
             Self::Age => "age",
             Self::Rejected => "rejected",
             Self::Oversize => "oversize",
+            Self::Corrupt => "corrupt",
             Self::Storage => "storage",
         }
     }
@@ -87,12 +90,14 @@ impl Outcome {
 /// What has become of all batches; `accepted = delivered + queued + dropped`, in batches and in points.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeliveryStats {
-    /// All that was put, and all the queue held at the start.
+    /// All that was put, and all the spool held at the start.
     pub accepted: Amount,
     /// What waits, the batch on its way included.
     pub queued: Amount,
     /// Bytes that wait.
     pub queued_bytes: u64,
+    /// Batches that wait in memory alone: all without a spool, with one those that its disk has not taken.
+    pub unstored: u64,
     /// When the oldest waiting batch was made.
     pub oldest_accepted: Option<Wall>,
     /// What the endpoint took.

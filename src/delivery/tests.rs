@@ -4,6 +4,7 @@ mod bounds;
 mod fake;
 mod http;
 mod property;
+mod spooled;
 mod stop;
 
 use fake::{Answer, Bench, at, refused};

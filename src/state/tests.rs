@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::clock::{Clock, ManualClock, Moment, Wall};
 use crate::collector::completed::Completed;
+use crate::directory::DirectoryError;
 use crate::reading::Reading;
 
 struct Folder(PathBuf);
@@ -185,12 +186,12 @@ fn a_directory_that_is_not_ours_alone_is_refused() {
     check(&folder.0).unwrap();
     let file = folder.0.join("file");
     std::fs::write(&file, "").unwrap();
-    assert!(matches!(check(&file), Err(StateError::NoDirectory(_))));
+    assert!(matches!(check(&file), Err(DirectoryError::NoDirectory { .. })));
     let orphan = folder.0.join("no/such");
     check(&orphan).unwrap();
     let error = StateDirectory::open(&orphan).unwrap_err().to_string();
     assert!(error.contains("whose parent exists"), "{error}");
     if rustix::process::geteuid().as_raw() != 0 {
-        assert!(matches!(check(Path::new("/usr")), Err(StateError::Foreign { .. })));
+        assert!(matches!(check(Path::new("/usr")), Err(DirectoryError::Foreign { .. })));
     }
 }

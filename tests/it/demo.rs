@@ -6,7 +6,7 @@ use crate::support::bridge::command;
 use crate::support::http::get;
 use crate::support::peers::{peer, program};
 use crate::support::process::Process;
-use crate::support::{Directory, eventually, root};
+use crate::support::{Directory, eventually, free_port, root};
 
 struct Demo {
     process: Process,
@@ -15,9 +15,14 @@ struct Demo {
 }
 
 async fn demo(args: &[&str]) -> Demo {
+    demo_with(args, &[]).await
+}
+
+async fn demo_with(args: &[&str], env: &[(&str, &str)]) -> Demo {
     let temporary = Directory::new("demo");
     let mut command = command();
     command.arg("demo").args(["--web.listen-address", "127.0.0.1:0"]).args(args).env("TMPDIR", temporary.path());
+    command.envs(env.iter().copied());
     let mut process = Process::start("the demo", &mut command);
     let line = process.line("  http://").await;
     let url = line.trim().trim_end_matches('/').to_owned();
@@ -61,7 +66,10 @@ async fn a_given_key_is_the_key() {
 #[tokio::test]
 async fn its_page_shows_the_figures_live_in_a_browser() {
     let (Some(_chromium), Some(node)) = (peer("chromium"), program("node")) else { return };
-    let demo = demo(&[]).await;
+    // A receiver that is not there: what waits for it is shown too.
+    let endpoint = format!("http://127.0.0.1:{}", free_port());
+    let env = [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()), ("OTEL_METRIC_EXPORT_INTERVAL", "200")];
+    let demo = demo_with(&[], &env).await;
     let mut browser = Command::new(node);
     browser.arg(root().join("tests/it/demo/page.mjs")).arg(&demo.url);
     browser.arg(std::env::var_os("LINKIT_BRIDGE_SCREENSHOTS").unwrap_or_default());

@@ -37,5 +37,6 @@ mod process;
 mod push;
 mod registry;
 mod scrapes;
+mod spool;
 mod state;
 mod truth;

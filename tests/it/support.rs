@@ -14,6 +14,7 @@ pub mod postgres;
 pub mod process;
 pub mod program;
 pub mod prometheus;
+pub mod receiver;
 
 use std::future::Future;
 use std::net::TcpListener;

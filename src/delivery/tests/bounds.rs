@@ -1,21 +1,15 @@
 //! What does not fit, waits too long, or cannot be stored.
 
-use std::io;
-
-use super::fake::{BYTES, Bench, at, destination, number};
+use super::fake::{BYTES, Bench, at, destination};
 use super::*;
 
 fn room_for(batches: u64) -> DeliveryConfig {
     DeliveryConfig { queue_bytes_max: batches * BYTES, ..DeliveryConfig::default() }
 }
 
-fn memory() -> Box<dyn Queue> {
-    Box::new(MemoryQueue::default())
-}
-
 #[tokio::test(start_paused = true)]
 async fn without_room_the_oldest_are_dropped() {
-    let bench = Bench::with([], room_for(3), memory());
+    let bench = Bench::with([], room_for(3));
     for _ in 0..5 {
         bench.put();
     }
@@ -27,7 +21,7 @@ async fn without_room_the_oldest_are_dropped() {
 
 #[tokio::test(start_paused = true)]
 async fn the_batch_on_its_way_is_never_dropped_for_room() {
-    let bench = Bench::with([], room_for(2), memory());
+    let bench = Bench::with([], room_for(2));
     bench.put_with(destination("key"), BYTES, 1000);
     let flood = async {
         tokio::task::yield_now().await;
@@ -44,7 +38,7 @@ async fn the_batch_on_its_way_is_never_dropped_for_room() {
 #[tokio::test(start_paused = true)]
 async fn the_batch_on_its_way_is_never_dropped_for_age() {
     let config = DeliveryConfig { age_max: SECOND / 10, ..DeliveryConfig::default() };
-    let bench = Bench::with([], config, memory());
+    let bench = Bench::with([], config);
     bench.put_with(destination("key"), BYTES, 1000);
     let later = async {
         tokio::time::sleep(SECOND / 4).await;
@@ -58,7 +52,7 @@ async fn the_batch_on_its_way_is_never_dropped_for_age() {
 
 #[tokio::test(start_paused = true)]
 async fn between_attempts_the_oldest_is_dropped_like_any_other() {
-    let bench = Bench::with([Answer::Status(503, Some("100"), vec![])], room_for(1), memory());
+    let bench = Bench::with([Answer::Status(503, Some("100"), vec![])], room_for(1));
     bench.put();
     let later = async {
         tokio::time::sleep(50 * SECOND).await;
@@ -71,7 +65,7 @@ async fn between_attempts_the_oldest_is_dropped_like_any_other() {
 
 #[tokio::test(start_paused = true)]
 async fn a_batch_larger_than_the_queue_is_dropped_alone() {
-    let bench = Bench::with([], room_for(2), memory());
+    let bench = Bench::with([], room_for(2));
     bench.put();
     bench.put_sized(destination("key"), 2 * BYTES + 1);
     let stats = bench.check();
@@ -81,7 +75,7 @@ async fn a_batch_larger_than_the_queue_is_dropped_alone() {
 #[tokio::test(start_paused = true)]
 async fn what_waited_too_long_is_dropped() {
     let config = DeliveryConfig { age_max: 100 * SECOND, ..DeliveryConfig::default() };
-    let bench = Bench::with(vec![refused(); 1000], config, memory());
+    let bench = Bench::with(vec![refused(); 1000], config);
     bench.put();
     let later = async {
         tokio::time::sleep(90 * SECOND).await;
@@ -106,73 +100,4 @@ async fn the_first_day_of_an_outage_is_kept_whole() {
     };
     tokio::join!(bench.delivery.run(at(10 * 24 * 3600)), outage);
     assert_eq!(bench.delivered(), (0..5760).collect::<Vec<_>>());
-}
-
-/// A queue on a bad disk: every third push fails, and every fourth batch cannot be read back.
-#[derive(Default)]
-struct BadDisk {
-    good: MemoryQueue,
-    pushes: u64,
-}
-
-impl Queue for BadDisk {
-    fn push(&mut self, batch: Batch) -> io::Result<()> {
-        self.pushes += 1;
-        if self.pushes.is_multiple_of(3) { Err(io::ErrorKind::StorageFull.into()) } else { self.good.push(batch) }
-    }
-
-    fn front(&mut self) -> Option<io::Result<Batch>> {
-        self.good.front().map(|batch| {
-            batch.and_then(|batch| {
-                if number(&batch.body) % 4 == 3 { Err(io::ErrorKind::InvalidData.into()) } else { Ok(batch) }
-            })
-        })
-    }
-
-    fn entry(&self, position: usize) -> Option<Entry> {
-        self.good.entry(position)
-    }
-
-    fn remove(&mut self, position: usize) -> Option<Entry> {
-        self.good.remove(position)
-    }
-
-    fn len(&self) -> usize {
-        self.good.len()
-    }
-
-    fn bytes(&self) -> u64 {
-        self.good.bytes()
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_cannot_be_stored_or_read_back_is_counted_and_holds_up_nobody() {
-    let bench = Bench::with([], DeliveryConfig::default(), Box::new(BadDisk::default()));
-    for _ in 0..12 {
-        bench.put();
-    }
-    bench.delivery.run(at(60)).await;
-    // 2, 5, 8 and 11 were not stored; of the rest, 3 and 7 cannot be read.
-    assert_eq!(bench.delivered(), [0, 1, 4, 6, 9, 10]);
-    assert_eq!(bench.check().dropped(DropReason::Storage), amount(6));
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_a_queue_held_from_before_counts_as_accepted_and_waits_for_a_destination() {
-    let mut queue = MemoryQueue::default();
-    for number in [100_u64, 101] {
-        let body = number.to_be_bytes().to_vec().into();
-        queue.push(Batch { body, points: fake::POINTS, accepted: Moment::default() }).unwrap();
-    }
-    let config = DeliveryConfig { age_max: Duration::MAX, ..DeliveryConfig::default() };
-    let bench = Bench::with([], config, Box::new(queue));
-    assert_eq!(bench.check().accepted, amount(2));
-    let later = async {
-        tokio::time::sleep(SECOND).await;
-        assert!(bench.sent().is_empty());
-        bench.put();
-    };
-    tokio::join!(bench.delivery.run(at(60)), later);
-    assert_eq!(bench.delivered(), [100, 101, 0]);
 }

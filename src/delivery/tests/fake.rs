@@ -119,19 +119,15 @@ pub(super) struct Bench {
 
 impl Bench {
     pub(super) fn new(script: impl IntoIterator<Item = Answer>) -> Self {
-        Self::with(script, DeliveryConfig::default(), Box::new(MemoryQueue::default()))
+        Self::with(script, DeliveryConfig::default())
     }
 
-    pub(super) fn with(
-        script: impl IntoIterator<Item = Answer>,
-        config: DeliveryConfig,
-        queue: Box<dyn Queue>,
-    ) -> Self {
+    pub(super) fn with(script: impl IntoIterator<Item = Answer>, config: DeliveryConfig) -> Self {
         let wall = Wall::parse_rfc3339("2024-01-15T10:30:00Z").unwrap();
         let clock: Arc<dyn Clock> = Arc::new(TokioClock::starting_at(wall));
         let shared = Arc::new(Shared { script: Mutex::new(script.into_iter().collect()), ..Shared::default() });
         let transport = Scripted(Arc::clone(&shared), Arc::clone(&clock));
-        let delivery = Delivery::with(config, Box::new(transport), queue, Arc::clone(&clock));
+        let delivery = Delivery::with(config, Box::new(transport), Arc::clone(&clock));
         Self { delivery, clock, shared, puts: Mutex::default() }
     }
 

@@ -25,7 +25,7 @@ async fn one_life(seed: u64) {
         age_max: Duration::from_secs(random.u64(20..2000)),
         ..DeliveryConfig::default()
     };
-    let bench = Bench::with(script, config, Box::new(MemoryQueue::default()));
+    let bench = Bench::with(script, config);
     let puts = async {
         for _ in 0..random.usize(1..60) {
             bench.put_with(destination("key"), random.u64(8..4 * BYTES), random.u64(1..1 << 40));

@@ -48,7 +48,7 @@ async fn an_endpoint_that_hangs_holds_it_up_for_the_flush_and_not_longer() {
 #[tokio::test(start_paused = true)]
 async fn an_attempt_broken_off_by_the_stop_leaves_an_ordinary_batch() {
     let config = DeliveryConfig { queue_bytes_max: BYTES, ..DeliveryConfig::default() };
-    let bench = Bench::with([Answer::Hang], config, Box::new(MemoryQueue::default()));
+    let bench = Bench::with([Answer::Hang], config);
     bench.put();
     end_after(&bench, 1).await;
     bench.put();

@@ -44,6 +44,26 @@ pub fn may_be_others() -> bool {
     is_root
 }
 
+/// Whether file systems can be mounted, which most often only root can; says that the test is skipped if not.
+pub fn may_mount() -> bool {
+    let directory = super::Directory::new("mount");
+    let status = |command: &str, args: &[&str]| {
+        std::process::Command::new(command)
+            .args(args)
+            .arg(directory.path())
+            .output()
+            .is_ok_and(|done| done.status.success())
+    };
+    let may = status("mount", &["-t", "tmpfs", "tmpfs"]);
+    if may {
+        assert!(status("umount", &[]));
+    } else {
+        assert!(!required(), "no file system can be mounted; run the tests as root");
+        skipped("no file system can be mounted, which root can");
+    }
+    may
+}
+
 fn required() -> bool {
     std::env::var("LINKIT_BRIDGE_TEST_PEERS").is_ok_and(|value| value == "require")
 }

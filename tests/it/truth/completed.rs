@@ -13,10 +13,11 @@ use linkit_bridge::collector::completed::Completed;
 use linkit_bridge::collector::sql::{Staging, StagingTable};
 use linkit_bridge::collector::telemetry_json::{TelemetryJson, TelemetryJsonConfig};
 use linkit_bridge::collector::{Collector, sqlite};
+use linkit_bridge::directory::DirectoryError;
 use linkit_bridge::http_client::HttpClient;
 use linkit_bridge::reading::Ages;
 use linkit_bridge::registry::Registry;
-use linkit_bridge::state::{Saved, StateDirectory, StateError};
+use linkit_bridge::state::{Saved, StateDirectory};
 use proptest::prelude::*;
 use rusqlite::{Connection, params};
 
@@ -88,7 +89,7 @@ struct Scene {
 fn opened(path: &Path) -> StateDirectory {
     for _ in 0..10_000 {
         match StateDirectory::open(path) {
-            Err(StateError::Taken { .. }) => std::thread::sleep(Duration::from_millis(1)),
+            Err(DirectoryError::Taken { .. }) => std::thread::sleep(Duration::from_millis(1)),
             opened => return opened.unwrap(),
         }
     }
