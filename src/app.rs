@@ -35,7 +35,7 @@ use crate::server::{self, ApiKey, Server, ServerConfig, ServerInfo};
 use crate::state;
 pub use check::Checked;
 use keep::Keeper;
-use push::Push;
+use push::{Push, Shared};
 
 /// Where the server listens if nothing is set: the host and port of the OpenTelemetry specification for this exporter.
 const LISTEN: &str = "127.0.0.1:9464";
@@ -57,7 +57,7 @@ pub struct App {
     completed: Completed,
     /// Where the state is kept, and what each section's source is.
     state: Option<(PathBuf, BTreeMap<Section, String>)>,
-    push: Option<Push>,
+    pushes: Vec<Push>,
     server: Server,
     joined: prometheus::Registry,
     listen: Vec<SocketAddr>,
@@ -83,7 +83,7 @@ impl App {
     /// # Errors
     /// When the config does not make one: a source lacks its path, a key's file cannot be read, an address is none.
     pub fn new(config: &Config, env: Env<'_>, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
-        let otel = Otel::read(env);
+        let (began, otel) = (clock.now().wall, Otel::read(env));
         let listen = listen_addresses(config)?;
         let resource = resource(config, &otel, &listen);
         let http = HttpClient::new();
@@ -103,11 +103,12 @@ impl App {
             }
             None => None,
         };
-        let push = Push::new(config.otlp.as_ref(), &otel, &registry, &http, &clock)?;
+        let shared = Shared { registry: &registry, http: &http, clock: &clock, began };
+        let pushes = push::pushes(config.otlp.as_ref(), &otel, &shared)?;
         let joined = prometheus::Registry::new();
         joined.register(Box::new(ProcessCollector::for_self())).context("failed to add the process figures")?;
         let server = server(config, &listen, &resource, &registry, &joined, &clock)?;
-        Ok(Self { registry, clock, plans, completed, state, push, server, joined, listen })
+        Ok(Self { registry, clock, plans, completed, state, pushes, server, joined, listen })
     }
 
     /// The registry, for the instruments of an embedding program.
@@ -131,8 +132,9 @@ impl App {
         };
         let sources: Vec<_> = self.plans.iter().map(describe).collect();
         let sources = if sources.is_empty() { "no source".to_owned() } else { sources.join("; ") };
-        let push = self.push.as_ref().map_or_else(|| "no push".to_owned(), Push::summary);
-        format!("{sources}; {push}")
+        let pushes: Vec<_> = self.pushes.iter().map(Push::summary).collect();
+        let pushes = if pushes.is_empty() { "no push".to_owned() } else { pushes.join("; ") };
+        format!("{sources}; {pushes}")
     }
 
     /// Takes the configured addresses, and the state directory with what is kept in it.
@@ -166,7 +168,8 @@ impl App {
         };
         let kept = listeners.keeper.map(|keeper| tokio::spawn(keeper.run(until_stop())));
         let served = tokio::spawn(self.server.serve(listeners.sockets, until_stop(), GRACE));
-        let pushed = self.push.map(|push| tokio::spawn(push.run(Arc::clone(&self.registry), until_stop())));
+        let run = |push: Push| tokio::spawn(push.run(Arc::clone(&self.registry), until_stop()));
+        let pushed: Vec<_> = self.pushes.into_iter().map(run).collect();
         stop.await;
         stopping.send_replace(true);
         // An attempt that will not be dropped, as a query that will not be interrupted, must not hold up the rest.
@@ -174,7 +177,7 @@ impl App {
         if let Some(kept) = kept {
             keep_the_last(kept, has_ended).await;
         }
-        if let Some(pushed) = pushed {
+        for pushed in pushed {
             say_if_failed("push", pushed.await);
         }
         say_if_failed("server", served.await);
@@ -195,7 +198,7 @@ impl App {
                 "no source is configured: its figures are absent, and the JSON answers 503"
             );
         }
-        if let Some(push) = &self.push {
+        for push in &self.pushes {
             tracing::info!(push = push.summary(), "pushing");
         }
         for address in listeners.addresses() {

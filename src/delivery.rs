@@ -6,16 +6,19 @@
 
 mod ledger;
 mod queue;
+mod reply;
 mod retry;
 mod sender;
 mod stats;
 #[cfg(test)]
 mod tests;
+mod transport;
 
 pub use queue::{Entry, MemoryQueue, Queue};
+pub use reply::Reply;
 pub use retry::{Verdict, verdict};
-pub use sender::{Sending, Transport};
 pub use stats::{Amount, DeliveryStats, DropReason, Outcome};
+pub use transport::{Protocol, Sending, Transport};
 
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,7 +30,8 @@ use tokio::sync::{Notify, watch};
 use crate::clock::{Clock, Moment};
 use crate::http_client::{HttpClient, Limits};
 use ledger::Ledger;
-use sender::{HttpTransport, Sender};
+use sender::Sender;
+use transport::HttpTransport;
 
 /// One encoded and compressed OTLP request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +60,8 @@ pub struct DeliveryConfig {
     pub queue_bytes_max: u64,
     /// Longest wait; older batches are dropped.
     pub age_max: Duration,
+    /// How the endpoint is spoken to.
+    pub protocol: Protocol,
     /// Limits of one attempt; a larger answer is not read further and its batch not repeated.
     pub limits: Limits,
     /// Time for the last attempts after the stop.
@@ -69,6 +75,7 @@ impl Default for DeliveryConfig {
         Self {
             queue_bytes_max: 64 << 20,
             age_max: Duration::from_secs(72 * 3600),
+            protocol: Protocol::default(),
             limits,
             flush: Duration::from_secs(3),
         }
@@ -86,10 +93,10 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// A delivery by HTTP from a queue in memory.
+    /// A delivery by `http` from a queue in memory; the client must speak HTTP/2 if the protocol is gRPC.
     #[must_use]
     pub fn new(config: DeliveryConfig, http: HttpClient, clock: Arc<dyn Clock>) -> Self {
-        let transport = HttpTransport { http, limits: config.limits };
+        let transport = HttpTransport::new(http, config.limits, config.protocol, Arc::clone(&clock));
         Self::with(config, Box::new(transport), Box::new(MemoryQueue::default()), clock)
     }
 
