@@ -35,7 +35,7 @@ use crate::server::{self, ApiKey, Server, ServerConfig, ServerInfo};
 use crate::state::{self, StateDirectory};
 pub use check::Checked;
 use keep::Keeper;
-use push::Push;
+use push::{Push, Shared};
 
 /// Where the server listens if nothing is set: the host and port of the OpenTelemetry specification for this exporter.
 const LISTEN: &str = "127.0.0.1:9464";
@@ -57,7 +57,7 @@ pub struct App {
     completed: Completed,
     /// Where the state is kept, and what each section's source is.
     state: Option<(PathBuf, BTreeMap<Section, String>)>,
-    push: Option<Push>,
+    pushes: Vec<Push>,
     server: Server,
     joined: prometheus::Registry,
     listen: Vec<SocketAddr>,
@@ -97,7 +97,7 @@ impl App {
         clock: Arc<dyn Clock>,
         views: Vec<InstrumentView>,
     ) -> anyhow::Result<Self> {
-        let otel = Otel::read(env);
+        let (began, otel) = (clock.now().wall, Otel::read(env));
         let listen = listen_addresses(config)?;
         let resource = resource(config, &otel, &listen);
         let http = HttpClient::new();
@@ -118,11 +118,12 @@ impl App {
             }
             None => None,
         };
-        let push = Push::new(config.otlp.as_ref(), &otel, &registry, &http, &clock)?;
+        let shared = Shared { registry: &registry, http: &http, clock: &clock, began };
+        let pushes = push::pushes(config.otlp.as_ref(), &otel, &shared)?;
         let joined = prometheus::Registry::new();
         joined.register(Box::new(ProcessCollector::for_self())).context("failed to add the process figures")?;
         let server = server(config, &listen, &resource, &registry, &joined, &clock)?;
-        Ok(Self { registry, clock, plans, completed, state, push, server, joined, listen })
+        Ok(Self { registry, clock, plans, completed, state, pushes, server, joined, listen })
     }
 
     /// The registry, for the instruments of an embedding program.
@@ -146,8 +147,9 @@ impl App {
         };
         let sources: Vec<_> = self.plans.iter().map(describe).collect();
         let sources = if sources.is_empty() { "no source".to_owned() } else { sources.join("; ") };
-        let push = self.push.as_ref().map_or_else(|| "no push".to_owned(), Push::summary);
-        format!("{sources}; {push}")
+        let pushes: Vec<_> = self.pushes.iter().map(Push::summary).collect();
+        let pushes = if pushes.is_empty() { "no push".to_owned() } else { pushes.join("; ") };
+        format!("{sources}; {pushes}")
     }
 
     /// Takes the configured addresses, and the directories of state and spool with what is kept in them.
@@ -161,7 +163,7 @@ impl App {
             StateDirectory::open(path).map(|directory| (directory, sources.clone()))
         };
         let state = self.state.as_ref().map(take).transpose()?;
-        self.push.as_ref().map_or(Ok(()), Push::open_spool)?;
+        self.pushes.iter().try_for_each(Push::open_spool)?;
         // Writes into the state last: a start that fails must not leave it as if a bridge had been killed.
         let keep =
             |(directory, sources)| Keeper::new(directory, sources, &self.registry, &self.completed, &*self.clock);
@@ -186,7 +188,8 @@ impl App {
         };
         let kept = listeners.keeper.map(|keeper| tokio::spawn(keeper.run(until_stop())));
         let served = tokio::spawn(self.server.serve(listeners.sockets, until_stop(), GRACE));
-        let pushed = self.push.map(|push| tokio::spawn(push.run(Arc::clone(&self.registry), until_stop())));
+        let run = |push: Push| tokio::spawn(push.run(Arc::clone(&self.registry), until_stop()));
+        let pushed: Vec<_> = self.pushes.into_iter().map(run).collect();
         stop.await;
         stopping.send_replace(true);
         // An attempt that will not be dropped, as a query that will not be interrupted, must not hold up the rest.
@@ -194,7 +197,7 @@ impl App {
         if let Some(kept) = kept {
             keep_the_last(kept, has_ended).await;
         }
-        if let Some(pushed) = pushed {
+        for pushed in pushed {
             say_if_failed("push", pushed.await);
         }
         say_if_failed("server", served.await);
@@ -215,7 +218,7 @@ impl App {
                 "no source is configured: its figures are absent, and the JSON answers 503"
             );
         }
-        if let Some(push) = &self.push {
+        for push in &self.pushes {
             tracing::info!(push = push.summary(), "pushing");
         }
         for address in listeners.addresses() {

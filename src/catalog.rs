@@ -214,6 +214,8 @@ figure_ids! {
     PushDropped,
     /// `linkit.bridge.push.attempts`
     PushAttempts,
+    /// `linkit.bridge.push.refused_points`
+    PushRefusedPoints,
     /// `linkit.bridge.push.last_success_timestamp`
     PushLastSuccess,
     /// `linkit.bridge.http.request.duration`

@@ -1,11 +1,11 @@
 //! The configuration: composes what each module needs from a YAML file and the environment.
 //!
 //! Unknown keys are refused with their line and the nearest known key. A variable wins over the file. The environment
-//! is a parameter, read in `main` and nowhere else, but for the `OTEL_EXPORTER_OTLP_*` variables of the official
-//! exporter. The next setting is one field in its struct and one line in `config/variables.rs`.
+//! is a parameter, read in `main` and nowhere else. The next setting is one field in its struct and one line in `config/variables.rs`.
 
 mod error;
 mod otel;
+mod otlp;
 mod page;
 mod variables;
 
@@ -20,9 +20,11 @@ use serde::{Deserialize, Deserializer};
 use sha2::{Digest, Sha256};
 
 use crate::collector::config::SectionConfig;
+use crate::output::otlp::{Compression, Temporality};
 use crate::reading::Ages;
 pub use error::ConfigError;
-pub use otel::Otel;
+pub use otel::{Otel, OtelExporter};
+pub use otlp::{OtlpEndpoints, OtlpProtocol, SpoolSection, TlsSection};
 pub use page::PageSection;
 pub use variables::{CONFIG_FILE, VARIABLES, unknown_variables};
 
@@ -51,7 +53,7 @@ pub struct Config {
     /// Figures of the operator's own, by the name of their collector.
     pub custom: Option<BTreeMap<String, SectionConfig>>,
     /// Where figures are pushed to.
-    pub otlp: Option<OtlpSection>,
+    pub otlp: Option<OtlpEndpoints>,
     /// Where what must outlive a restart is kept; without it nothing is.
     pub state_dir: Option<PathBuf>,
     /// Age above which figures are said to be old; default 5m.
@@ -115,12 +117,16 @@ pub struct ApiKeyConfig {
 pub struct OtlpSection {
     /// The endpoint's name in the bridge's own figures; default `default`.
     pub name: Option<String>,
-    /// The receiver's base address; `/v1/metrics` is appended unless it is there.
+    /// The receiver's base address: over HTTP `/v1/metrics` is appended unless it is there.
     pub endpoint: Option<String>,
-    /// The protocol; `http/protobuf` is the one there is.
+    /// `http/protobuf` (default), `http/json` or `grpc`.
     pub protocol: Option<OtlpProtocol>,
-    /// `gzip` (default) or `none`.
-    pub compression: Option<OtlpCompression>,
+    /// `gzip` (default), `zstd` or `none`.
+    pub compression: Option<Compression>,
+    /// `cumulative` (default), `delta` or `lowmemory`.
+    pub temporality: Option<Temporality>,
+    /// Largest request before compression; what is larger goes as several. Default 4MiB.
+    pub max_request_bytes: Option<ByteSize>,
     /// Time from one push to the next; default 15s.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::optional")]
     pub interval: Option<Duration>,
@@ -129,23 +135,12 @@ pub struct OtlpSection {
     pub timeout: Option<Duration>,
     /// Headers of each request.
     pub headers: Option<BTreeMap<String, SecretString>>,
+    /// Certificates.
+    pub tls: Option<TlsSection>,
     /// What may wait in memory.
     pub queue: Option<QueueSection>,
     /// What may wait on disk; without it nothing is there after a restart.
     pub spool: Option<SpoolSection>,
-}
-
-/// The queue on disk.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct SpoolSection {
-    /// A directory for this endpoint alone.
-    pub dir: Option<PathBuf>,
-    /// Most bytes that wait; default 256MiB.
-    pub max_bytes: Option<ByteSize>,
-    /// Longest wait; default 72h.
-    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::optional")]
-    pub max_age: Option<Duration>,
 }
 
 /// The bounds of the batches that wait in memory.
@@ -157,24 +152,6 @@ pub struct QueueSection {
     /// Longest wait; default 72h.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::optional")]
     pub max_age: Option<Duration>,
-}
-
-/// The OTLP protocols there are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-pub enum OtlpProtocol {
-    /// Protobuf bodies over HTTP.
-    #[serde(rename = "http/protobuf")]
-    HttpProtobuf,
-}
-
-/// How OTLP bodies are compressed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum OtlpCompression {
-    /// gzip
-    Gzip,
-    /// As they are.
-    None,
 }
 
 impl Config {
@@ -204,7 +181,12 @@ impl Config {
         } else {
             Self::default()
         };
-        let mut config = file.overlaid(variables::overlay(env)?);
+        let over = variables::overlay(env)?;
+        if over.otlp.is_some() && file.otlp.as_ref().is_some_and(|otlp| otlp.0.len() > 1) {
+            let problem = "otlp is a list, and LINKIT_BRIDGE_OTLP_* set one endpoint; keep one of the two".to_owned();
+            return Err(ConfigError::Value { file: name.to_owned(), problem });
+        }
+        let mut config = file.overlaid(over);
         config.check(name)?;
         config.hash = config.redacted_hash();
         Ok(config)
@@ -249,16 +231,8 @@ impl Config {
                 ));
             }
         }
-        if let Some(otlp) = &self.otlp {
-            if otlp.interval.is_some_and(|interval| !INTERVALS.contains(&interval)) {
-                return problem("otlp.interval must be between 100ms and 24h");
-            }
-            if otlp.spool.as_ref().is_some_and(|spool| spool.dir.is_none()) {
-                return problem("otlp.spool.dir is missing; name a directory for the bridge alone");
-            }
-            if otlp.timeout.is_some_and(|timeout| timeout.is_zero()) {
-                return problem("otlp.timeout is 0; set the longest time a request may take, such as 10s");
-            }
+        if let Some(wrong) = self.otlp.as_ref().and_then(OtlpEndpoints::problem) {
+            return problem(&wrong);
         }
         if self.web.telemetry_path.as_ref().is_some_and(|path| !path.starts_with('/') || path.contains(['{', '}', '*']))
         {
@@ -310,7 +284,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(config.store.unwrap().interval, Some(Duration::from_secs(90)));
-        assert_eq!(config.otlp.unwrap().queue.unwrap().max_bytes, Some(ByteSize::mib(1)));
+        assert_eq!(config.otlp.unwrap().0[0].queue.unwrap().max_bytes, Some(ByteSize::mib(1)));
         assert_eq!(config.stale_after, Some(Duration::from_millis(250)));
     }
 

@@ -8,16 +8,19 @@
 mod disk;
 mod ledger;
 mod queue;
+mod reply;
 mod retry;
 mod sender;
 mod spool;
 mod stats;
 #[cfg(test)]
 mod tests;
+mod transport;
 
+pub use reply::Reply;
 pub use retry::{Verdict, verdict};
-pub use sender::{Sending, Transport};
 pub use stats::{Amount, DeliveryStats, DropReason, Outcome};
+pub use transport::{Protocol, Sending, Transport};
 
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -32,8 +35,9 @@ use crate::directory::{self, DirectoryError, OwnDirectory};
 use crate::http_client::{HttpClient, Limits};
 use disk::{Disk, Next};
 use ledger::{Bounds, Ledger};
-use sender::{HttpTransport, Sender};
+use sender::Sender;
 use spool::{Found, Fs, RealFs};
+use transport::HttpTransport;
 
 /// The setting that names a spool's directory.
 const SPOOL_SETTING: &str = "otlp.spool.dir";
@@ -69,6 +73,8 @@ pub struct DeliveryConfig {
     pub queue_bytes_max: u64,
     /// Longest wait without a spool; older batches are dropped.
     pub age_max: Duration,
+    /// How the endpoint is spoken to.
+    pub protocol: Protocol,
     /// Limits of one attempt; a larger answer is not read further and its batch not repeated.
     pub limits: Limits,
     /// Time for the last attempts after the stop.
@@ -82,6 +88,7 @@ impl Default for DeliveryConfig {
         Self {
             queue_bytes_max: 64 << 20,
             age_max: Duration::from_secs(72 * 3600),
+            protocol: Protocol::default(),
             limits,
             flush: Duration::from_secs(3),
         }
@@ -128,10 +135,10 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// A delivery by HTTP from a queue in memory.
+    /// A delivery by `http` from a queue in memory; the client must speak HTTP/2 if the protocol is gRPC.
     #[must_use]
     pub fn new(config: DeliveryConfig, http: HttpClient, clock: Arc<dyn Clock>) -> Self {
-        let transport = HttpTransport { http, limits: config.limits };
+        let transport = HttpTransport::new(http, config.limits, config.protocol, Arc::clone(&clock));
         Self::with(config, Box::new(transport), clock)
     }
 

@@ -1,4 +1,4 @@
-//! The one outbound HTTP client of the bridge: HTTP/1.1, http and https, every step bounded.
+//! The one outbound HTTP client of the bridge: HTTP/1.1 or HTTP/2, http and https, every step bounded.
 //!
 //! It follows no redirect, asks for no compression, reads no proxy variable and keeps no cookie, so a key goes to the
 //! host and port it was meant for and nowhere else. It knows no source and no protocol above HTTP; what an answer means
@@ -9,21 +9,24 @@ mod error;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 pub use error::{HttpError, Step};
+pub use tls::{TlsError, TlsFiles};
 
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{Request, Response, Uri, header};
+use http::{HeaderMap, Request, Response, Uri, header};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::{HttpConnector, capture_connection};
 use hyper_util::client::legacy::{Client, ResponseFuture};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::ClientConfig;
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
@@ -52,6 +55,20 @@ impl Default for Limits {
 
 type Secure = HttpsConnector<HttpConnector>;
 
+/// What came after the body of an answer: an extension of the response, where there was something.
+#[derive(Clone, Debug)]
+pub struct Trailers(pub HeaderMap);
+
+/// The version of HTTP that is spoken. There is no negotiation: who needs the second knows that it is there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Version {
+    /// HTTP/1.1
+    #[default]
+    Http1,
+    /// HTTP/2, without TLS too.
+    Http2,
+}
+
 /// The client; clones share connections and TLS settings.
 #[derive(Clone)]
 pub struct HttpClient {
@@ -59,21 +76,47 @@ pub struct HttpClient {
 }
 
 struct Inner {
+    version: Version,
+    files: TlsFiles,
+    /// What the files held when they were last read; `None` if they never were, as the system's are not at the start.
+    known: Option<ClientConfig>,
+    /// Whether they are to be read again all the same.
+    is_stale: bool,
     plain: Client<HttpConnector, Full<Bytes>>,
     /// Built at the first https address, so that a bridge without one reads no root certificates.
     secure: OnceCell<Client<Secure, Full<Bytes>>>,
 }
 
 impl HttpClient {
-    /// A client without connections; it needs no runtime until it sends.
+    /// A client without connections that speaks HTTP/1.1; it needs no runtime until it sends.
     #[must_use]
     pub fn new() -> Self {
-        let plain = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE_MAX)
-            .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
-            .build(connector());
-        Self { inner: Arc::new(Inner { plain, secure: OnceCell::new() }) }
+        Self::of(Version::Http1, TlsFiles::default(), None, false)
+    }
+
+    /// The same in another version, or with TLS by files, which are read now.
+    ///
+    /// # Errors
+    /// If a file cannot be read or does not hold what it must.
+    pub fn with(version: Version, files: &TlsFiles) -> Result<Self, TlsError> {
+        let known = if files.is_empty() { None } else { Some(tls::config(files)?) };
+        Ok(Self::of(version, files.clone(), known, false))
+    }
+
+    /// The same client without its connections, if that can make a difference after `error`: certificates are replaced
+    /// before they run out, and a connection of HTTP/2 outlives its requests, so that one that died without a word
+    /// would be used for ever.
+    #[must_use]
+    pub fn afresh(&self, error: &HttpError) -> Option<Self> {
+        let Inner { version, files, known, .. } = &*self.inner;
+        let is_dead = *version == Version::Http2 && matches!(error, HttpError::Timeout { .. });
+        let can_change = !files.is_empty();
+        (is_dead || can_change).then(|| Self::of(*version, files.clone(), known.clone(), can_change))
+    }
+
+    fn of(version: Version, files: TlsFiles, known: Option<ClientConfig>, is_stale: bool) -> Self {
+        let plain = builder(version).build(connector());
+        Self { inner: Arc::new(Inner { version, files, known, is_stale, plain, secure: OnceCell::new() }) }
     }
 
     /// Sends `request`, whose URI is absolute, and reads the whole answer. Any status is an answer, a redirect too.
@@ -105,7 +148,12 @@ impl HttpClient {
             other => other?,
         };
         let (parts, body) = response.into_parts();
-        Ok(Response::from_parts(parts, read(body, host, limits.body_bytes_max).await?))
+        let (body, trailers) = read(body, host, limits.body_bytes_max).await?;
+        let mut response = Response::from_parts(parts, body);
+        if let Some(trailers) = trailers {
+            response.extensions_mut().insert(Trailers(trailers));
+        }
+        Ok(response)
     }
 
     /// Everything up to the head of the answer.
@@ -134,11 +182,35 @@ impl HttpClient {
 
     async fn dispatch(&self, request: Request<Full<Bytes>>) -> Result<ResponseFuture, HttpError> {
         if request.uri().scheme() == Some(&http::uri::Scheme::HTTPS) {
-            let secure = self.inner.secure.get_or_try_init(secure).await?;
+            let secure = self.inner.secure.get_or_try_init(|| self.secure()).await?;
             Ok(secure.request(request))
         } else {
             Ok(self.inner.plain.request(request))
         }
+    }
+
+    /// The client for https.
+    async fn secure(&self) -> Result<Client<Secure, Full<Bytes>>, HttpError> {
+        let config = self.tls().await?;
+        let https = HttpsConnectorBuilder::new().with_tls_config(config).https_only();
+        let https = match self.inner.version {
+            Version::Http1 => https.enable_http1().wrap_connector(connector()),
+            Version::Http2 => https.enable_http2().wrap_connector(connector()),
+        };
+        Ok(builder(self.inner.version).build(https))
+    }
+
+    /// What TLS is made of; files that cannot be read again, as in the middle of being replaced, are as they were.
+    async fn tls(&self) -> Result<ClientConfig, HttpError> {
+        let Inner { files, known, is_stale, .. } = &*self.inner;
+        if let Some(known) = known.as_ref().filter(|_| !is_stale) {
+            return Ok(known.clone());
+        }
+        let files = files.clone();
+        // Reading files would hold up a worker.
+        let read = tokio::task::spawn_blocking(move || tls::config(&files)).await;
+        let read = read.unwrap_or_else(|error| Err(TlsError::Roots(error.to_string())));
+        read.or_else(|error| known.clone().ok_or_else(|| HttpError::Roots { cause: error.cause() }))
     }
 }
 
@@ -167,38 +239,33 @@ fn connector() -> HttpConnector {
     connector
 }
 
-/// The client for https. The provider is named, because a process-wide default would be a global.
-async fn secure() -> Result<Client<Secure, Full<Bytes>>, HttpError> {
-    // The roots are files: reading them would hold up a worker.
-    let builder = tokio::task::spawn_blocking(|| {
-        HttpsConnectorBuilder::new().with_provider_and_native_roots(rustls::crypto::ring::default_provider())
-    });
-    let builder = match builder.await {
-        Ok(Ok(builder)) => builder,
-        Ok(Err(error)) => return Err(HttpError::Roots { cause: error::innermost(&error) }),
-        Err(error) => return Err(HttpError::Roots { cause: error::innermost(&error) }),
-    };
-    Ok(Client::builder(TokioExecutor::new())
-        .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(IDLE_MAX)
-        .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
-        .build(builder.https_only().enable_http1().wrap_connector(connector())))
+fn builder(version: Version) -> hyper_util::client::legacy::Builder {
+    let mut builder = Client::builder(TokioExecutor::new());
+    builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE_MAX).pool_max_idle_per_host(IDLE_CONNECTIONS_MAX);
+    builder.http2_only(version == Version::Http2);
+    builder
 }
 
-/// Reads a body up to `max` bytes; to give it up is to drop it, which closes the connection.
-async fn read(mut body: Incoming, host: &str, max: usize) -> Result<Bytes, HttpError> {
+/// Reads a body up to `max` bytes, and its trailers; to give it up is to drop it, which closes the connection.
+async fn read(mut body: Incoming, host: &str, max: usize) -> Result<(Bytes, Option<HeaderMap>), HttpError> {
     let oversized = || HttpError::Oversized { host: host.to_owned(), max };
     if body.size_hint().lower() > max as u64 {
         return Err(oversized());
     }
-    let mut read = BytesMut::new();
+    let (mut read, mut trailers) = (BytesMut::new(), None);
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| HttpError::of_body(host, &error))?;
-        let Ok(data) = frame.into_data() else { continue };
+        let data = match frame.into_data() {
+            Ok(data) => data,
+            Err(frame) => {
+                trailers = frame.into_trailers().ok();
+                continue;
+            }
+        };
         if data.len() > max - read.len() {
             return Err(oversized());
         }
         read.extend_from_slice(&data);
     }
-    Ok(read.freeze())
+    Ok((read.freeze(), trailers))
 }

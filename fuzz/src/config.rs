@@ -69,7 +69,8 @@ fn secrets(config: &Config) -> impl Iterator<Item = &str> {
     let sections = sections.chain(config.custom.iter().flat_map(BTreeMap::values));
     let of_sections = sections.flat_map(|section| [&section.api_key, &section.password]).flatten();
     let keys = config.web.api_keys.iter().flatten().flat_map(|key| [&key.key, &key.sha256]).flatten();
-    let headers = config.otlp.iter().flat_map(|otlp| &otlp.headers).flat_map(BTreeMap::values);
+    let headers =
+        config.otlp.iter().flat_map(|otlp| &otlp.0).flat_map(|endpoint| &endpoint.headers).flat_map(BTreeMap::values);
     of_sections.chain(keys).chain(headers).map(ExposeSecret::expose_secret)
 }
 

@@ -12,10 +12,11 @@ use bytes::Bytes as Body;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use linkit_bridge::clock::{Clock, ManualClock, Wall};
 use linkit_bridge::delivery::{
-    Batch, Delivery, DeliveryConfig, DeliveryStats, Destination, DropReason, Outcome, Sending, Transport, Verdict,
-    verdict,
+    Batch, Delivery, DeliveryConfig, DeliveryStats, Destination, DropReason, Outcome, Reply, Sending, Transport,
+    Verdict, verdict,
 };
 use prost::Message;
+use serde_json::Value;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Dispatch, Event, Metadata, Subscriber};
@@ -30,6 +31,9 @@ const KEYS: [&str; 4] = ["Bearer hunter2-key", "k-5f3c9a", "one two-words three-
 
 /// Shorter words may stand in any text.
 const WORD_BYTES_MIN: usize = 4;
+
+/// The choice of a body that is called JSON.
+const JSON: usize = 3;
 
 /// A little longer than the longest wait that an answer can ask for.
 const RUNS: Duration = Duration::from_secs(301);
@@ -49,6 +53,9 @@ struct Partial {
     message: String,
 }
 
+/// When all answers come.
+const NOW: Wall = Wall(1_705_314_600_000_000_000);
+
 pub fn check(input: &[u8]) {
     let mut bytes = Bytes::new(input);
     let status = match bytes.byte() {
@@ -60,7 +67,8 @@ pub fn check(input: &[u8]) {
     let batches = 1 + bytes.below(3) as u64;
     let length = bytes.below(48);
     let retry_after = HeaderValue::from_bytes(bytes.take(length)).ok();
-    let body = match bytes.below(3) {
+    let kind = bytes.below(4);
+    let body = match kind {
         // What many receivers do: they repeat the request they refuse.
         0 => format!("{}{key}{}", bytes.text(40), String::from_utf8_lossy(bytes.rest())).into_bytes(),
         1 => {
@@ -71,8 +79,9 @@ pub fn check(input: &[u8]) {
         _ => bytes.rest().to_vec(),
     };
     let status = StatusCode::from_u16(status).expect("from 100 to 999");
-    let (stats, log) = deliver(key, batches, Fixed { status, retry_after, body: body.clone().into() });
-    judge(&stats, batches, status, &body);
+    let is_json = kind == JSON;
+    let (stats, log) = deliver(key, batches, Fixed { status, retry_after, is_json, body: body.clone().into() });
+    judge(&stats, batches, status, if is_json { refused_in_json(&body) } else { refused_in(&body) });
     is_harmless(&log, key);
 }
 
@@ -83,7 +92,21 @@ fn is_harmless(log: &str, key: &str) {
     assert!(log.lines().all(|line| !line.contains(char::is_control) && line.len() < 2_000), "{log:?}");
 }
 
-fn judge(stats: &DeliveryStats, batches: u64, status: StatusCode, body: &[u8]) {
+/// Points that an answer in protobuf says were refused.
+fn refused_in(body: &[u8]) -> u64 {
+    let partial = Answer::decode(body).ok().and_then(|answer| answer.partial);
+    partial.map_or(0, |partial| u64::try_from(partial.rejected).unwrap_or(0))
+}
+
+/// The same in JSON: a number, or as a text, which is how JSON has those of 64 bits.
+fn refused_in_json(body: &[u8]) -> u64 {
+    let answer: Value = serde_json::from_slice(body).unwrap_or_default();
+    let refused = answer.pointer("/partialSuccess/rejectedDataPoints");
+    let refused = refused.and_then(|refused| refused.as_i64().or_else(|| refused.as_str()?.parse().ok()));
+    refused.map_or(0, |refused| u64::try_from(refused).unwrap_or(0))
+}
+
+fn judge(stats: &DeliveryStats, batches: u64, status: StatusCode, refused: u64) {
     let dropped: u64 = DropReason::ALL.iter().map(|reason| stats.dropped(*reason).batches).sum();
     let found = [stats.delivered.batches, dropped, stats.queued.batches];
     let attempts = |outcomes: &[Outcome]| outcomes.iter().map(|outcome| stats.attempts(*outcome)).sum::<u64>();
@@ -95,12 +118,7 @@ fn judge(stats: &DeliveryStats, batches: u64, status: StatusCode, body: &[u8]) {
     };
     assert_eq!((found, stats.accepted.batches), (expected, batches), "{status}: {stats:?}");
     assert_eq!(stats.accepted.points, batches * POINTS);
-    let refused = match Answer::decode(body) {
-        Ok(Answer { partial: Some(partial) }) if verdict(status) == Verdict::Taken => {
-            u64::try_from(partial.rejected).unwrap_or(0)
-        }
-        _ => 0,
-    };
+    let refused = if verdict(status) == Verdict::Taken { refused } else { 0 };
     assert_eq!(stats.refused_points, batches * refused.min(POINTS), "{stats:?}");
     let partial = if refused > 0 { batches } else { 0 };
     assert_eq!(attempts(&[Outcome::Partial]), partial, "{stats:?}");
@@ -115,6 +133,7 @@ fn judge(stats: &DeliveryStats, batches: u64, status: StatusCode, body: &[u8]) {
 struct Fixed {
     status: StatusCode,
     retry_after: Option<HeaderValue>,
+    is_json: bool,
     body: Body,
 }
 
@@ -125,7 +144,11 @@ impl Transport for Fixed {
         if let Some(retry_after) = &self.retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, retry_after.clone());
         }
-        Box::pin(async { Ok(response) })
+        if self.is_json {
+            response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        let reply = Reply::of_http(&response, NOW);
+        Box::pin(async { Ok(reply) })
     }
 }
 
@@ -135,7 +158,7 @@ fn deliver(key: &str, batches: u64, answer: Fixed) -> (DeliveryStats, String) {
         static LOG: Dispatch = Dispatch::new(Lines);
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
-    let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(Wall::from_secs(1_705_314_600)));
+    let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(NOW));
     let delivery = Delivery::with(DeliveryConfig::default(), Box::new(answer), Arc::clone(&clock));
     let value = HeaderValue::from_bytes(key.as_bytes()).expect("a key that can be sent");
     let headers = HeaderMap::from_iter([(header::AUTHORIZATION, value)]);

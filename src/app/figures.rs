@@ -36,6 +36,7 @@ pub(super) fn add_push(registry: &Registry, delivery: Arc<Delivery>, endpoint: S
             of(FigureId::PushQueuedBatches, stats.queued.batches),
             of(FigureId::PushQueuedBytes, stats.queued_bytes),
             of(FigureId::PushDelivered, stats.delivered.batches),
+            of(FigureId::PushRefusedPoints, stats.refused_points),
         ];
         readings.extend(stats.oldest_accepted.map(|oldest| of(FigureId::PushOldestTimestamp, oldest.0)));
         readings.extend(stats.last_success.map(|success| of(FigureId::PushLastSuccess, success.0)));

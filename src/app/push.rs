@@ -1,21 +1,21 @@
-//! The push loop: at its interval, the registry's snapshot is rendered as an OTLP request and given to delivery, which
-//! stores it before the next one is due if there is a spool.
+//! The pushes, one an endpoint. Each is a loop: at its interval, the registry's snapshot is rendered as OTLP requests and
+//! given to delivery, which stores them before the next are due if there is a spool.
 
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use tokio::time::MissedTickBehavior;
 
 use super::figures;
-use crate::clock::Clock;
-use crate::config::{Otel, OtlpCompression, OtlpSection, SpoolSection};
-use crate::delivery::{Batch, Delivery, DeliveryConfig, Destination, SpoolConfig, check_spool};
+use crate::clock::{Clock, Wall};
+use crate::config::{Otel, OtelExporter, OtlpEndpoints, OtlpProtocol, OtlpSection, SpoolSection, TlsSection};
+use crate::delivery::{Batch, Delivery, DeliveryConfig, Destination, Protocol, SpoolConfig, check_spool};
 use crate::directory::DirectoryError;
-use crate::http_client::{HttpClient, Limits};
-use crate::output::otlp::{Endpoint, Otlp, OtlpConfig};
+use crate::http_client::{HttpClient, Limits, TlsFiles, Version};
+use crate::output::otlp::{Endpoint, Otlp, OtlpConfig, Route};
 use crate::registry::Registry;
 
 const INTERVAL: Duration = Duration::from_secs(15);
@@ -34,53 +34,85 @@ pub(super) struct Push {
     host: String,
 }
 
+/// What all pushes share.
+pub(super) struct Shared<'a> {
+    pub(super) registry: &'a Registry,
+    pub(super) http: &'a HttpClient,
+    pub(super) clock: &'a Arc<dyn Clock>,
+    /// When the bridge began.
+    pub(super) began: Wall,
+}
+
+/// The pushes that config or environment ask for.
+pub(super) fn pushes(config: Option<&OtlpEndpoints>, otel: &Otel, shared: &Shared<'_>) -> anyhow::Result<Vec<Push>> {
+    if otel.disabled {
+        if config.is_some() {
+            tracing::info!("nothing is pushed: OTEL_SDK_DISABLED or OTEL_METRICS_EXPORTER says so");
+        }
+        return Ok(Vec::new());
+    }
+    // The variables of the exporter are meant for one receiver: with several, another would get its key.
+    let none = OtelExporter::default();
+    let exporter = if config.is_some_and(|config| config.0.len() > 1) { &none } else { &otel.exporter };
+    let by_environment = OtlpSection::default();
+    let sections = match config {
+        Some(config) => &*config.0,
+        None if exporter.endpoint.is_some() => std::slice::from_ref(&by_environment),
+        None => &[],
+    };
+    sections.iter().map(|section| Push::new(section, exporter, otel.interval, shared)).collect()
+}
+
 impl Push {
-    /// The push that config or environment ask for, if they do.
-    pub(super) fn new(
-        section: Option<&OtlpSection>,
-        otel: &Otel,
-        registry: &Registry,
-        http: &HttpClient,
-        clock: &Arc<dyn Clock>,
-    ) -> anyhow::Result<Option<Self>> {
-        if otel.disabled || (section.is_none() && otel.endpoint.is_none()) {
-            if section.is_some() {
-                tracing::info!("nothing is pushed: OTEL_SDK_DISABLED or OTEL_METRICS_EXPORTER says so");
-            }
-            return Ok(None);
+    fn new(
+        section: &OtlpSection,
+        exporter: &OtelExporter,
+        interval: Option<Duration>,
+        shared: &Shared<'_>,
+    ) -> anyhow::Result<Self> {
+        if let Some(protocol) = exporter.unknown_protocol.as_ref().filter(|_| section.protocol.is_none()) {
+            anyhow::bail!("OTEL_EXPORTER_OTLP_PROTOCOL: {protocol} is not there; use http/protobuf, http/json or grpc");
         }
-        let section = section.cloned().unwrap_or_default();
-        if let Some(protocol) = otel.unknown_protocol.as_ref().filter(|_| section.protocol.is_none()) {
-            anyhow::bail!("OTEL_EXPORTER_OTLP_PROTOCOL: {protocol} is not there; use http/protobuf");
-        }
-        let endpoint = section.endpoint.map(Endpoint::Base).or_else(|| otel.endpoint.clone());
-        let endpoint =
-            endpoint.context("otlp.endpoint is missing; name the receiver, such as http://collector:4318")?;
-        let compression = section.compression.or(otel.compression).unwrap_or(OtlpCompression::Gzip);
-        let otlp = Otlp::new(&OtlpConfig {
-            endpoint,
-            headers: section.headers.unwrap_or_default(),
-            uncompressed: compression == OtlpCompression::None,
-        })?;
+        let protocol = section.protocol.or(exporter.protocol).unwrap_or_default();
+        let otlp = Otlp::new(&otlp_config(section, exporter, protocol, shared.began)?)?;
         let default = DeliveryConfig::default();
         let queue = section.queue.unwrap_or_default();
-        let total = section.timeout.or(otel.timeout).unwrap_or(default.limits.total);
+        let total = section.timeout.or(exporter.timeout).unwrap_or(default.limits.total);
         let config = DeliveryConfig {
             queue_bytes_max: queue.max_bytes.map_or(default.queue_bytes_max, |bytes| bytes.as_u64()),
             age_max: queue.max_age.unwrap_or(default.age_max),
+            protocol: match protocol {
+                OtlpProtocol::HttpProtobuf => Protocol::HttpProtobuf,
+                OtlpProtocol::HttpJson => Protocol::HttpJson,
+                OtlpProtocol::Grpc => Protocol::Grpc,
+            },
             limits: Limits { total, ..default.limits },
             ..default
         };
-        let spool = section.spool.and_then(spool_config);
+        let none = TlsSection::default();
+        let tls = match &section.tls {
+            Some(_) if !otlp.is_secure() => {
+                anyhow::bail!(
+                    "otlp.tls is set, and the endpoint is one without TLS; write it as https:// or leave out tls"
+                )
+            }
+            Some(tls) => tls,
+            // The variables may be there for other programs.
+            None if otlp.is_secure() => &exporter.tls,
+            None => &none,
+        };
+        let http = client(tls, protocol, shared.http)?;
+        let spool = section.spool.as_ref().and_then(spool_config);
         if let Some(spool) = &spool {
             check_spool(&spool.directory)?;
         }
-        let delivery = Arc::new(Delivery::new(config, http.clone(), Arc::clone(clock)));
-        let name = section.name.unwrap_or_else(|| "default".to_owned());
-        figures::add_push(registry, Arc::clone(&delivery), name.clone());
-        let interval = section.interval.or(otel.interval).unwrap_or(INTERVAL);
+        let clock = Arc::clone(shared.clock);
+        let delivery = Arc::new(Delivery::new(config, http, Arc::clone(&clock)));
+        let name = section.name.clone().unwrap_or_else(|| "default".to_owned());
+        figures::add_push(shared.registry, Arc::clone(&delivery), name.clone());
+        let interval = section.interval.or(interval).unwrap_or(INTERVAL);
         let host = otlp.host().to_owned();
-        Ok(Some(Self { otlp, delivery, spool, clock: Arc::clone(clock), interval, name, host }))
+        Ok(Self { otlp, delivery, spool, clock, interval, name, host })
     }
 
     /// Takes the spool's directory, if one is configured, with what waits in it.
@@ -116,24 +148,75 @@ impl Push {
 
     async fn push(&self, registry: &Registry) {
         match self.otlp.render(&registry.current()).await {
-            Ok(Some(request)) => {
-                let destination = Destination { uri: request.uri, headers: request.headers };
-                let batch = Batch { body: request.body, points: request.points, accepted: self.clock.now() };
-                self.delivery.put(destination, batch);
+            Ok(requests) => {
+                for request in requests {
+                    let destination = Destination { uri: request.uri, headers: request.headers };
+                    let batch = Batch { body: request.body, points: request.points, accepted: self.clock.now() };
+                    self.delivery.put(destination, batch);
+                }
                 let _ = tokio::time::timeout(KEEP_MAX, self.delivery.keep()).await;
             }
-            Ok(None) => {}
             Err(error) => tracing::error!(%error, "failed to render a push"),
         }
     }
 }
 
 /// The spool that a section asks for; without a directory it asks for none.
-fn spool_config(section: SpoolSection) -> Option<SpoolConfig> {
-    let default = SpoolConfig::at(section.dir?);
+fn spool_config(section: &SpoolSection) -> Option<SpoolConfig> {
+    let default = SpoolConfig::at(section.dir.clone()?);
     Some(SpoolConfig {
         bytes_max: section.max_bytes.map_or(default.bytes_max, |bytes| bytes.as_u64()),
         age_max: section.max_age.unwrap_or(default.age_max),
         ..default
     })
+}
+
+/// How requests to an endpoint are rendered. Headers of the config shut out those of the environment, which may hold
+/// the key of another receiver.
+fn otlp_config(
+    section: &OtlpSection,
+    exporter: &OtelExporter,
+    protocol: OtlpProtocol,
+    began: Wall,
+) -> anyhow::Result<OtlpConfig> {
+    let default = OtlpConfig::default();
+    let endpoint = section.endpoint.clone().map(Endpoint::Base).or_else(|| exporter.endpoint.clone());
+    let endpoint = endpoint.context("otlp.endpoint is missing; name the receiver, such as http://collector:4318")?;
+    Ok(OtlpConfig {
+        endpoint,
+        route: match protocol {
+            OtlpProtocol::HttpProtobuf | OtlpProtocol::HttpJson => Route::Http,
+            OtlpProtocol::Grpc => Route::Grpc { insecure: exporter.insecure },
+        },
+        headers: section
+            .headers
+            .clone()
+            .filter(|headers| !headers.is_empty())
+            .unwrap_or_else(|| exporter.headers.clone()),
+        compression: section.compression.or(exporter.compression).unwrap_or_default(),
+        temporality: section.temporality.or(exporter.temporality).unwrap_or_default(),
+        message_bytes_max: section
+            .max_request_bytes
+            .map_or(default.message_bytes_max, |bytes| usize::try_from(bytes.as_u64()).unwrap_or(usize::MAX)),
+        began,
+    })
+}
+
+/// The client for an endpoint: the shared one, unless it needs what that does not have.
+fn client(tls: &TlsSection, protocol: OtlpProtocol, shared: &HttpClient) -> anyhow::Result<HttpClient> {
+    let identity = match (&tls.cert_file, &tls.key_file) {
+        (Some(certificate), Some(key)) => Some((certificate.clone(), key.clone())),
+        (None, None) => None,
+        _ => {
+            return Err(anyhow!(
+                "otlp.tls, or the variables in its place: cert_file and key_file go together, and one is missing"
+            ));
+        }
+    };
+    let files = TlsFiles { authority: tls.ca_file.clone(), identity };
+    if protocol != OtlpProtocol::Grpc && files.is_empty() {
+        return Ok(shared.clone());
+    }
+    let version = if protocol == OtlpProtocol::Grpc { Version::Http2 } else { Version::Http1 };
+    HttpClient::with(version, &files).context("otlp.tls, or the variables in its place")
 }

@@ -339,6 +339,16 @@ pub const FIGURES: &[Figure] = &[
     Figure {
         attributes: &["endpoint"],
         ..figure(
+            Id::PushRefusedPoints,
+            "linkit.bridge.push.refused_points",
+            Counter,
+            "{point}",
+            "Data points the endpoint refused of batches it took.",
+        )
+    },
+    Figure {
+        attributes: &["endpoint"],
+        ..figure(
             Id::PushLastSuccess,
             "linkit.bridge.push.last_success_timestamp",
             Gauge,

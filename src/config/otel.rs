@@ -1,47 +1,56 @@
-//! The `OTEL_*` variables that are not the exporter's own business: what the resource says, whether and how often to
-//! push (opentelemetry-specification, configuration/sdk-environment-variables.md). Empty counts as unset; a bad
-//! number is warned of and ignored, as the specification demands.
+//! The `OTEL_*` variables: what the resource says, whether, how often, where to and how to push (opentelemetry-specification,
+//! configuration/sdk-environment-variables.md and protocol/exporter.md). Empty counts as unset; a bad value is warned of
+//! and ignored, as the specification demands, but for a protocol, without which nothing could arrive.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Env, INTERVALS, OtlpCompression};
-use crate::output::otlp::Endpoint;
+use secrecy::SecretString;
 
-/// The one protocol there is.
-const HTTP_PROTOBUF: &str = "http/protobuf";
+use super::{Env, INTERVALS, OtlpProtocol, TlsSection};
+use crate::output::otlp::{Compression, Endpoint, Temporality};
 
 /// Longest wait that stands for "no limit".
 const NO_LIMIT: Duration = Duration::from_secs(3600);
 
 /// Variables of the specification that have no effect here, which must not go unsaid.
-const WITHOUT_EFFECT: [&str; 7] = [
-    "OTEL_EXPORTER_OTLP_CERTIFICATE",
-    "OTEL_EXPORTER_OTLP_METRICS_CERTIFICATE",
-    "OTEL_EXPORTER_OTLP_CLIENT_KEY",
-    "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE",
-    "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
-    "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION",
-    "OTEL_CONFIG_FILE",
-];
+const WITHOUT_EFFECT: [&str; 2] = ["OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION", "OTEL_CONFIG_FILE"];
 
 /// What the variables say.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Otel {
     /// `OTEL_SDK_DISABLED`, or `OTEL_METRICS_EXPORTER` without `otlp` in its list: nothing is pushed.
     pub disabled: bool,
-    /// `OTEL_EXPORTER_OTLP_METRICS_ENDPOINT`, else `OTEL_EXPORTER_OTLP_ENDPOINT`: where figures are pushed without a
-    /// config.
-    pub endpoint: Option<Endpoint>,
-    /// `OTEL_EXPORTER_OTLP_METRICS_PROTOCOL`, else `OTEL_EXPORTER_OTLP_PROTOCOL`, if it is one that is not there.
-    pub unknown_protocol: Option<String>,
     /// `OTEL_RESOURCE_ATTRIBUTES` with `OTEL_SERVICE_NAME` over it.
     pub resource: Vec<(String, String)>,
     /// `OTEL_METRIC_EXPORT_INTERVAL`.
     pub interval: Option<Duration>,
-    /// `OTEL_EXPORTER_OTLP_METRICS_TIMEOUT`, else `OTEL_EXPORTER_OTLP_TIMEOUT`; 0 is no limit.
+    /// The variables of the exporter.
+    pub exporter: OtelExporter,
+}
+
+/// What `OTEL_EXPORTER_OTLP_METRICS_*` say, or else `OTEL_EXPORTER_OTLP_*`. They are meant for one endpoint.
+#[derive(Clone, Debug, Default)]
+pub struct OtelExporter {
+    /// `…_ENDPOINT`: where figures are pushed without a config.
+    pub endpoint: Option<Endpoint>,
+    /// `…_INSECURE`: whether a gRPC endpoint that names no scheme is one without TLS.
+    pub insecure: bool,
+    /// `…_PROTOCOL`.
+    pub protocol: Option<OtlpProtocol>,
+    /// `…_PROTOCOL`, if there is no such protocol.
+    pub unknown_protocol: Option<String>,
+    /// `…_HEADERS`.
+    pub headers: BTreeMap<String, SecretString>,
+    /// `…_TIMEOUT`, where 0 is no limit, and not more than `OTEL_METRIC_EXPORT_TIMEOUT`.
     pub timeout: Option<Duration>,
-    /// `OTEL_EXPORTER_OTLP_METRICS_COMPRESSION`, else `OTEL_EXPORTER_OTLP_COMPRESSION`.
-    pub compression: Option<OtlpCompression>,
+    /// `…_COMPRESSION`.
+    pub compression: Option<Compression>,
+    /// `…_CERTIFICATE`, `…_CLIENT_CERTIFICATE` and `…_CLIENT_KEY`.
+    pub tls: TlsSection,
+    /// `OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE`.
+    pub temporality: Option<Temporality>,
 }
 
 impl Otel {
@@ -49,38 +58,65 @@ impl Otel {
     #[must_use]
     pub fn read(env: Env<'_>) -> Self {
         let set = |name: &str| env(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
-        let signal = |name: &str| {
-            let names = ["OTEL_EXPORTER_OTLP_METRICS_", "OTEL_EXPORTER_OTLP_"].map(|prefix| format!("{prefix}{name}"));
-            names.into_iter().filter_map(|name| set(&name).map(|value| (name, value)))
-        };
         for name in WITHOUT_EFFECT.iter().filter(|name| set(name).is_some()) {
-            tracing::warn!(variable = name, "ignored: what it sets is not there yet");
+            tracing::warn!(variable = name, "ignored: what it sets is not there");
         }
-        let mut resource = set("OTEL_RESOURCE_ATTRIBUTES").map(|text| attributes(&text)).unwrap_or_default();
+        const RESOURCE: &str = "OTEL_RESOURCE_ATTRIBUTES";
+        let mut resource = set(RESOURCE).map(|text| pairs(RESOURCE, &text)).unwrap_or_default();
         if let Some(name) = set("OTEL_SERVICE_NAME") {
             resource.retain(|(key, _)| key != "service.name");
             resource.push(("service.name".to_owned(), name));
         }
         let exports = set("OTEL_METRICS_EXPORTER").is_none_or(|list| list.split(',').any(|name| name.trim() == "otlp"));
-        let is_exact = |name: &str| name.contains("METRICS");
-        let interval = set("OTEL_METRIC_EXPORT_INTERVAL");
+        const INTERVAL: &str = "OTEL_METRIC_EXPORT_INTERVAL";
         Self {
-            disabled: !exports || set("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true")),
-            endpoint: signal("ENDPOINT").next().map(|(name, value)| match is_exact(&name) {
+            disabled: !exports || set("OTEL_SDK_DISABLED").is_some_and(|value| is_true(&value)),
+            resource,
+            interval: set(INTERVAL)
+                .and_then(|text| milliseconds(INTERVAL, &text))
+                .filter(|interval| INTERVALS.contains(interval)),
+            exporter: OtelExporter::read(&set),
+        }
+    }
+}
+
+impl OtelExporter {
+    fn read(set: &dyn Fn(&str) -> Option<String>) -> Self {
+        let signal = |name: &str| {
+            let names = ["OTEL_EXPORTER_OTLP_METRICS_", "OTEL_EXPORTER_OTLP_"].map(|prefix| format!("{prefix}{name}"));
+            names.into_iter().filter_map(|name| set(&name).map(|value| (name, value)))
+        };
+        let first = |name: &str| signal(name).next().map(|(_, value)| value);
+        let limit = |timeout: Duration| if timeout.is_zero() { NO_LIMIT } else { timeout };
+        let timeout = signal("TIMEOUT").find_map(|(name, text)| milliseconds(&name, &text)).map(limit);
+        const EXPORT_TIMEOUT: &str = "OTEL_METRIC_EXPORT_TIMEOUT";
+        let most = set(EXPORT_TIMEOUT).and_then(|text| milliseconds(EXPORT_TIMEOUT, &text)).map(limit);
+        const TEMPORALITY: &str = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE";
+        let protocol = first("PROTOCOL");
+        Self {
+            endpoint: signal("ENDPOINT").next().map(|(name, value)| match name.contains("METRICS") {
                 true => Endpoint::Exact(value),
                 false => Endpoint::Base(value),
             }),
-            unknown_protocol: signal("PROTOCOL").next().map(|(_, value)| value).filter(|value| value != HTTP_PROTOBUF),
-            resource,
-            interval: interval
-                .and_then(|text| milliseconds("OTEL_METRIC_EXPORT_INTERVAL", &text))
-                .filter(|interval| INTERVALS.contains(interval)),
-            timeout: signal("TIMEOUT")
-                .find_map(|(name, text)| milliseconds(&name, &text))
-                .map(|timeout| if timeout.is_zero() { NO_LIMIT } else { timeout }),
+            insecure: first("INSECURE").is_some_and(|value| is_true(&value)),
+            protocol: protocol.as_deref().and_then(OtlpProtocol::of),
+            unknown_protocol: protocol.filter(|name| OtlpProtocol::of(name).is_none()),
+            headers: signal("HEADERS").next().map(|(name, text)| headers(&name, &text)).unwrap_or_default(),
+            timeout: [timeout, most].into_iter().flatten().min(),
             compression: signal("COMPRESSION").find_map(|(name, text)| compression(&name, &text)),
+            tls: TlsSection {
+                ca_file: first("CERTIFICATE").map(PathBuf::from),
+                cert_file: first("CLIENT_CERTIFICATE").map(PathBuf::from),
+                key_file: first("CLIENT_KEY").map(PathBuf::from),
+            },
+            temporality: set(TEMPORALITY).and_then(|text| temporality(TEMPORALITY, &text)),
         }
     }
+}
+
+/// Only this word is true, in any letters.
+fn is_true(text: &str) -> bool {
+    text.eq_ignore_ascii_case("true")
 }
 
 fn milliseconds(name: &str, text: &str) -> Option<Duration> {
@@ -91,19 +127,36 @@ fn milliseconds(name: &str, text: &str) -> Option<Duration> {
     parsed.ok()
 }
 
-fn compression(name: &str, text: &str) -> Option<OtlpCompression> {
+fn compression(name: &str, text: &str) -> Option<Compression> {
     match text.to_ascii_lowercase().as_str() {
-        "gzip" => Some(OtlpCompression::Gzip),
-        "none" => Some(OtlpCompression::None),
+        "gzip" => Some(Compression::Gzip),
+        "zstd" => Some(Compression::Zstd),
+        "none" => Some(Compression::None),
         _ => {
-            tracing::warn!(variable = name, "ignored: gzip and none are there");
+            tracing::warn!(variable = name, "ignored: there are gzip, zstd and none");
             None
         }
     }
 }
 
+fn temporality(name: &str, text: &str) -> Option<Temporality> {
+    match text.to_ascii_lowercase().as_str() {
+        "cumulative" => Some(Temporality::Cumulative),
+        "delta" => Some(Temporality::Delta),
+        "lowmemory" => Some(Temporality::LowMemory),
+        _ => {
+            tracing::warn!(variable = name, "ignored: there are cumulative, delta and lowmemory");
+            None
+        }
+    }
+}
+
+fn headers(name: &str, text: &str) -> BTreeMap<String, SecretString> {
+    pairs(name, text).into_iter().map(|(key, value)| (key.to_ascii_lowercase(), SecretString::from(value))).collect()
+}
+
 /// `a=b,c=d`, percent-decoded; on any error the whole variable is discarded, as the specification demands.
-fn attributes(text: &str) -> Vec<(String, String)> {
+fn pairs(name: &str, text: &str) -> Vec<(String, String)> {
     let pairs = text.split(',').filter(|pair| !pair.trim().is_empty());
     let pairs: Option<Vec<_>> = pairs
         .map(|pair| {
@@ -113,7 +166,7 @@ fn attributes(text: &str) -> Vec<(String, String)> {
         })
         .collect();
     pairs.unwrap_or_else(|| {
-        tracing::warn!(variable = "OTEL_RESOURCE_ATTRIBUTES", "ignored: not key=value pairs with percent encoding");
+        tracing::warn!(variable = name, "ignored: not key=value pairs with percent encoding");
         Vec::new()
     })
 }
@@ -154,18 +207,61 @@ mod tests {
             ("OTEL_EXPORTER_OTLP_ENDPOINT", ""),
             ("OTEL_SDK_DISABLED", "1"),
         ]);
-        assert_eq!((otel.timeout, otel.interval), (Some(Duration::from_millis(700)), None));
-        assert_eq!((otel.endpoint, otel.disabled), (None, false));
-        let bad = [("OTEL_EXPORTER_OTLP_TIMEOUT", "0"), ("OTEL_EXPORTER_OTLP_METRICS_TIMEOUT", "soon")];
-        assert_eq!(read(&bad).timeout, Some(NO_LIMIT));
+        assert_eq!((otel.exporter.timeout, otel.interval), (Some(Duration::from_millis(700)), None));
+        assert_eq!((otel.exporter.endpoint, otel.disabled), (None, false));
+        let timeout = |pairs: &[(&str, &str)]| read(pairs).exporter.timeout;
+        let general = ("OTEL_EXPORTER_OTLP_TIMEOUT", "0");
+        assert_eq!(timeout(&[general, ("OTEL_EXPORTER_OTLP_METRICS_TIMEOUT", "soon")]), Some(NO_LIMIT));
+        let most = ("OTEL_METRIC_EXPORT_TIMEOUT", "3000");
+        assert_eq!(timeout(&[general, most]), Some(Duration::from_secs(3)));
+        assert_eq!(timeout(&[("OTEL_EXPORTER_OTLP_TIMEOUT", "-5")]), None);
+    }
+
+    #[test]
+    fn every_variable_of_the_exporter_has_a_general_form_and_one_of_the_signal_that_wins() {
+        use secrecy::ExposeSecret;
+
+        let said = |pairs: &[(&str, &str)]| {
+            let exporter = read(pairs).exporter;
+            let headers = exporter.headers.iter().map(|(key, value)| format!("{key}={}", value.expose_secret()));
+            let headers = headers.collect::<Vec<_>>().join(",");
+            let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+            let tls = [&exporter.tls.ca_file, &exporter.tls.cert_file, &exporter.tls.key_file].map(path);
+            (headers, exporter.protocol, exporter.compression, exporter.insecure, tls)
+        };
+        let form = |prefix: &str, values: [&str; 7]| {
+            let names =
+                ["HEADERS", "PROTOCOL", "COMPRESSION", "INSECURE", "CERTIFICATE", "CLIENT_CERTIFICATE", "CLIENT_KEY"];
+            let names = names.map(|name| format!("OTEL_EXPORTER_OTLP_{prefix}{name}"));
+            names.into_iter().zip(values.map(str::to_owned)).collect::<Vec<_>>()
+        };
+        let general = form("", ["A=x%20y, b = %3D", "http/json", "GZIP", "true", "/ca", "/cert", "/key"]);
+        let signal = form("METRICS_", ["c=1", "grpc", "zstd", "yes", "/ca2", "/cert2", "/key2"]);
+        let of = |pairs: &[(String, String)]| {
+            said(&pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect::<Vec<_>>())
+        };
+        let tls = |end: &str| ["/ca", "/cert", "/key"].map(|path| Some(format!("{path}{end}")));
+        let one = ("a=x y,b==".to_owned(), Some(OtlpProtocol::HttpJson), Some(Compression::Gzip), true, tls(""));
+        assert_eq!(of(&general), one);
+        let two = ("c=1".to_owned(), Some(OtlpProtocol::Grpc), Some(Compression::Zstd), false, tls("2"));
+        assert_eq!(of(&signal), two);
+        assert_eq!(of(&[general.clone(), signal].concat()), two);
+        assert_eq!(of(&[general, form("METRICS_", [""; 7])].concat()), one);
+    }
+
+    #[test]
+    fn a_temporality_is_preferred_in_any_letters() {
+        let of = |text| read(&[("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", text)]).exporter.temporality;
+        let expected = [Some(Temporality::Delta), Some(Temporality::LowMemory), Some(Temporality::Cumulative), None];
+        assert_eq!(["Delta", "LOWMEMORY", "cumulative", "often"].map(of), expected);
     }
 
     #[test]
     fn the_metrics_endpoint_is_exact_and_the_general_one_a_base() {
         let general = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://a");
-        assert_eq!(read(&[general]).endpoint, Some(Endpoint::Base("http://a".to_owned())));
+        assert_eq!(read(&[general]).exporter.endpoint, Some(Endpoint::Base("http://a".to_owned())));
         let both = [general, ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "http://b")];
-        assert_eq!(read(&both).endpoint, Some(Endpoint::Exact("http://b".to_owned())));
+        assert_eq!(read(&both).exporter.endpoint, Some(Endpoint::Exact("http://b".to_owned())));
     }
 
     #[test]
@@ -173,7 +269,7 @@ mod tests {
         for (list, disabled) in [("none", true), ("prometheus", true), ("otlp", false), ("prometheus, otlp", false)] {
             assert_eq!(read(&[("OTEL_METRICS_EXPORTER", list)]).disabled, disabled, "{list}");
         }
-        let protocol = |value| read(&[("OTEL_EXPORTER_OTLP_PROTOCOL", value)]).unknown_protocol;
-        assert_eq!((protocol("grpc"), protocol("http/protobuf")), (Some("grpc".to_owned()), None));
+        let protocol = |value| read(&[("OTEL_EXPORTER_OTLP_PROTOCOL", value)]).exporter.unknown_protocol;
+        assert_eq!((protocol("quic"), protocol("grpc")), (Some("quic".to_owned()), None));
     }
 }

@@ -3,7 +3,10 @@
 use serde_json::{Map, Value};
 
 use super::error::plain;
-use super::{ApiKeyConfig, Config, ConfigError, Env, OtlpSection, ServiceConfig, WebConfig};
+use super::{
+    ApiKeyConfig, Config, ConfigError, Env, OtlpEndpoints, OtlpSection, ServiceConfig, SpoolSection, TlsSection,
+    WebConfig,
+};
 use crate::collector::config::SectionConfig;
 
 /// Every variable with the key it sets. Lists are separated by commas; all other values are written as in the file.
@@ -69,8 +72,13 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("LINKIT_BRIDGE_OTLP_ENDPOINT", "otlp.endpoint"),
     ("LINKIT_BRIDGE_OTLP_PROTOCOL", "otlp.protocol"),
     ("LINKIT_BRIDGE_OTLP_COMPRESSION", "otlp.compression"),
+    ("LINKIT_BRIDGE_OTLP_TEMPORALITY", "otlp.temporality"),
+    ("LINKIT_BRIDGE_OTLP_MAX_REQUEST_BYTES", "otlp.max_request_bytes"),
     ("LINKIT_BRIDGE_OTLP_INTERVAL", "otlp.interval"),
     ("LINKIT_BRIDGE_OTLP_TIMEOUT", "otlp.timeout"),
+    ("LINKIT_BRIDGE_OTLP_TLS_CA_FILE", "otlp.tls.ca_file"),
+    ("LINKIT_BRIDGE_OTLP_TLS_CERT_FILE", "otlp.tls.cert_file"),
+    ("LINKIT_BRIDGE_OTLP_TLS_KEY_FILE", "otlp.tls.key_file"),
     ("LINKIT_BRIDGE_OTLP_QUEUE_MAX_BYTES", "otlp.queue.max_bytes"),
     ("LINKIT_BRIDGE_OTLP_QUEUE_MAX_AGE", "otlp.queue.max_age"),
     ("LINKIT_BRIDGE_OTLP_SPOOL_DIR", "otlp.spool.dir"),
@@ -166,14 +174,29 @@ macro_rules! overlay_optional {
     };
 }
 
-overlay_optional!(SectionConfig, OtlpSection, super::QueueSection, super::SpoolSection, super::PageSection);
+overlay_optional!(SectionConfig, TlsSection, SpoolSection, super::QueueSection, super::PageSection);
 
 overlay!(SectionConfig: source, interval, timeout, max_backoff, pid, pid_file, name, path, collections, tables, figures,
     query_budget, count_budget, table, status_column, completed_column, completed_type, states, url, user, password, password_file,
     api_key, api_key_file, body_max, expvar, metrics, pprof);
 overlay!(super::QueueSection: max_bytes, max_age);
-overlay!(super::SpoolSection: dir, max_bytes, max_age);
-overlay!(OtlpSection: name, endpoint, protocol, compression, interval, timeout, headers; queue, spool);
+overlay!(SpoolSection: dir, max_bytes, max_age);
+overlay!(TlsSection: ca_file, cert_file, key_file);
+overlay!(OtlpSection: name, endpoint, protocol, compression, temporality, max_request_bytes, interval, timeout, headers;
+    tls, queue, spool);
+
+impl Overlaid for Option<OtlpEndpoints> {
+    /// The variables set one endpoint: that of the file, where there is one.
+    fn overlaid(self, over: Self) -> Self {
+        let Some(over) = over else { return self };
+        let mut under = self.unwrap_or_default().0.into_iter();
+        let over = over.0.into_iter().map(|over| match under.next() {
+            Some(under) => under.overlaid(over),
+            None => over,
+        });
+        Some(OtlpEndpoints(over.collect()))
+    }
+}
 
 impl Overlaid for Option<Vec<ApiKeyConfig>> {
     /// The key of the environment joins the keys of the file; its three variables are one key.
@@ -239,13 +262,18 @@ mod tests {
                 "source" => "telemetry_json",
                 "protocol" => "http/protobuf",
                 "compression" => "none",
+                "temporality" => "delta",
                 "pid" => "4711",
                 "translation_strategy" => "NoTranslation",
                 "target_info" | "scope_labels" => "false",
                 "completed_type" => "unix_seconds",
                 _ => "5s",
             };
-            let sized = if path.contains("max_bytes") || path.contains("body_max") || *path == "megabyte" {
+            let sized = if path.contains("max_bytes")
+                || path.contains("request_bytes")
+                || path.contains("body_max")
+                || *path == "megabyte"
+            {
                 "1MiB"
             } else {
                 value

@@ -1,4 +1,4 @@
-//! When a batch is sent again, and after how long. Pure: the rules of the OTLP specification, over HTTP.
+//! When a batch is sent again, and after how long. Pure: the rules of the OTLP specification, over HTTP and gRPC.
 
 use std::time::Duration;
 
@@ -12,6 +12,9 @@ use crate::http_client::HttpError;
 
 const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(30);
+
+/// Least time from one attempt to the next in a long outage: at most three begin in any minute.
+const STEADY_LEAST: Duration = Duration::from_secs(21);
 
 /// A server that asks for more is tried again all the same: it may have meant another unit.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
@@ -37,6 +40,19 @@ pub const fn verdict(status: StatusCode) -> Verdict {
     match status.as_u16() {
         200..=299 => Verdict::Taken,
         429 | 502 | 503 | 504 => Verdict::Again,
+        _ => Verdict::Refused,
+    }
+}
+
+/// What gRPC's status `code` means: over HTTP and gRPC the specification names the same troubles. A server without
+/// resources means to have them again only if it says when.
+pub(super) const fn grpc_verdict(code: u32, has_retry_info: bool) -> Verdict {
+    match code {
+        0 => Verdict::Taken,
+        // CANCELLED, DEADLINE_EXCEEDED, ABORTED, OUT_OF_RANGE, UNAVAILABLE, DATA_LOSS
+        1 | 4 | 10 | 11 | 14 | 15 => Verdict::Again,
+        // RESOURCE_EXHAUSTED
+        8 if has_retry_info => Verdict::Again,
         _ => Verdict::Refused,
     }
 }
@@ -75,6 +91,11 @@ fn date(text: &str) -> Option<Wall> {
 
 /// The waits between attempts: 1 s doubling to 30 s, each drawn from the whole span below (full jitter), so that many
 /// bridges do not come back to a collector at once.
+///
+/// At 30 s it is drawn from 21 s up, and counts from the beginning of the attempt before. Full jitter would come to four
+/// attempts a minute on average and to any number in a bad one; this way it is three in any minute, and the receiver's
+/// return is seen within 30 s or the attempt's own time, whichever is longer. The nine seconds scatter bridges enough,
+/// who come to this point scattered already.
 #[derive(Debug)]
 pub(super) struct Backoff {
     failures: u32,
@@ -86,11 +107,17 @@ impl Backoff {
         Self { failures: 0, random }
     }
 
-    /// The wait after one more failure: not less than what the endpoint `asked` for.
-    pub(super) fn next(&mut self, asked: Option<Duration>) -> Duration {
+    /// The wait after one more failure, of an attempt that took `took`: not less than what the endpoint `asked` for.
+    pub(super) fn next(&mut self, took: Duration, asked: Option<Duration>) -> Duration {
         let span = span(self.failures);
         self.failures = self.failures.saturating_add(1);
-        span.mul_f64(self.random.f64()).max(asked.unwrap_or_default())
+        let wait = if span < LONGEST {
+            span.mul_f64(self.random.f64())
+        } else {
+            (STEADY_LEAST + (LONGEST - STEADY_LEAST).mul_f64(self.random.f64())).saturating_sub(took)
+        };
+        // What the endpoint means begins with its answer.
+        wait.max(asked.unwrap_or_default().min(RETRY_AFTER_MAX))
     }
 
     pub(super) const fn reset(&mut self) {
@@ -185,21 +212,62 @@ mod tests {
     }
 
     #[test]
-    fn waits_double_to_half_a_minute_with_full_jitter_and_start_anew_after_a_success() {
+    fn grpcs_statuses_mean_what_the_specification_says() {
+        for code in 0..=17 {
+            let expected = match code {
+                0 => Verdict::Taken,
+                1 | 4 | 10 | 11 | 14 | 15 => Verdict::Again,
+                _ => Verdict::Refused,
+            };
+            assert_eq!(grpc_verdict(code, false), expected, "{code}");
+        }
+        assert_eq!((grpc_verdict(8, true), grpc_verdict(3, true)), (Verdict::Again, Verdict::Refused));
+    }
+
+    #[test]
+    fn waits_double_to_half_a_minute_and_start_anew_after_a_success() {
         assert_eq!([0, 1, 2, 3, 4, 5, 40, u32::MAX].map(|n| span(n).as_secs()), [1, 2, 4, 8, 16, 30, 30, 30]);
-        let mut backoff = Backoff::new(fastrand::Rng::with_seed(7));
-        let waits: Vec<_> = (0..2000).map(|_| backoff.next(None)).collect();
-        assert!(waits.iter().zip(0..).all(|(wait, failures)| *wait <= span(failures)));
-        let late = &waits[5..];
-        assert!(late.iter().any(|wait| *wait < LONGEST / 10) && late.iter().any(|wait| *wait > LONGEST * 9 / 10));
-        backoff.reset();
-        assert!(backoff.next(None) <= FIRST);
+        let mut firsts = Vec::new();
+        for seed in 0..500 {
+            let mut backoff = Backoff::new(fastrand::Rng::with_seed(seed));
+            let waits: Vec<_> = (0..40).map(|_| backoff.next(Duration::ZERO, None)).collect();
+            assert!(waits.iter().zip(0..).all(|(wait, failures)| *wait <= span(failures)));
+            assert!(waits[5..].iter().all(|wait| *wait >= STEADY_LEAST));
+            firsts.push(waits[4]);
+            backoff.reset();
+            assert!(backoff.next(Duration::ZERO, None) <= FIRST);
+        }
+        let span = Duration::from_secs(16);
+        assert!(firsts.iter().any(|wait| *wait < span / 10) && firsts.iter().any(|wait| *wait > span * 9 / 10));
+    }
+
+    #[test]
+    fn in_a_long_outage_any_minute_sees_three_attempts_and_the_return_is_seen_within_35_s() {
+        // The drawn waits cannot be worse than their bounds, so no attempt's length can make them so.
+        for took in [0, 2, 10, 29].map(Duration::from_secs) {
+            let mut backoff = Backoff::new(fastrand::Rng::with_seed(7));
+            let _ = [(); 5].map(|()| backoff.next(took, None));
+            let mut begins = vec![Duration::ZERO];
+            for _ in 0..1000 {
+                let last = begins[begins.len() - 1];
+                begins.push(last + took + backoff.next(took, None));
+            }
+            for window in begins.windows(4) {
+                assert!(window[3] - window[0] > Duration::from_secs(60), "{took:?}: {window:?}");
+            }
+            for pair in begins.windows(2) {
+                assert!(pair[1] - pair[0] <= Duration::from_secs(35), "{took:?}: {pair:?}");
+            }
+        }
     }
 
     #[test]
     fn what_the_endpoint_asks_for_is_the_least_and_0_is_no_licence_to_hammer() {
         let mut backoff = Backoff::new(fastrand::Rng::with_seed(7));
-        assert_eq!(backoff.next(Some(Duration::from_secs(100))), Duration::from_secs(100));
-        assert!((0..20).map(|_| backoff.next(Some(Duration::ZERO))).max().unwrap() > Duration::from_secs(10));
+        let took = Duration::from_secs(9);
+        assert_eq!(backoff.next(took, Some(Duration::from_secs(100))), Duration::from_secs(100));
+        assert_eq!(backoff.next(took, Some(Duration::from_secs(100_000))), RETRY_AFTER_MAX);
+        let waits = (0..20).map(|_| backoff.next(Duration::ZERO, Some(Duration::ZERO)));
+        assert!(waits.max().unwrap() > Duration::from_secs(10));
     }
 }

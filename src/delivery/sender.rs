@@ -1,65 +1,20 @@
 //! The sender: takes the oldest batch, sends it until it is decided, and only then the next.
-//!
-//! The answer of the OTLP specification, with the points that were refused, is decoded here: it belongs to the protocol
-//! of delivery like the statuses and `Retry-After`, and no exporter could give another decoder.
 
-use std::pin::Pin;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response, header};
-use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
-use prost::Message;
+use http::{HeaderMap, header};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::disk::Next;
-use super::retry::{Backoff, Verdict, retry_after, verdict, verdict_of};
+use super::reply::Reply;
+use super::retry::{Backoff, Verdict, verdict_of};
 use super::stats::Outcome;
 use super::{Batch, Delivery, Destination};
-use crate::http_client::{HttpClient, HttpError, Limits, host_of};
+use crate::http_client::host_of;
 
 /// How much of an endpoint's reason is repeated.
 const REASON_CHARS_MAX: usize = 200;
-
-/// The future of one attempt; dropping it breaks the attempt off.
-pub type Sending<'a> = Pin<Box<dyn Future<Output = Result<Response<Bytes>, HttpError>> + Send + 'a>>;
-
-/// What carries a batch to its destination, once.
-pub trait Transport: Send + Sync + 'static {
-    /// Posts `body` and brings the whole answer.
-    fn post<'a>(&'a self, destination: &'a Destination, body: Bytes) -> Sending<'a>;
-}
-
-/// HTTP by the bridge's own client.
-pub(super) struct HttpTransport {
-    pub(super) http: HttpClient,
-    pub(super) limits: Limits,
-}
-
-impl Transport for HttpTransport {
-    fn post<'a>(&'a self, destination: &'a Destination, body: Bytes) -> Sending<'a> {
-        let mut headers = destination.headers.clone();
-        // These describe one body, and the headers may have been given with another.
-        headers.remove(header::CONTENT_LENGTH);
-        headers.remove(header::TRANSFER_ENCODING);
-        label(&mut headers, &body);
-        let mut request = Request::new(body);
-        *request.method_mut() = http::Method::POST;
-        *request.uri_mut() = destination.uri.clone();
-        *request.headers_mut() = headers;
-        Box::pin(async move { self.http.send(request, &self.limits).await })
-    }
-}
-
-/// Makes `Content-Encoding` say how this body is compressed: it may have waited since before the setting was changed.
-/// gzip starts with its mark; an uncompressed request starts with the tag of its first field.
-pub(super) fn label(headers: &mut HeaderMap, body: &[u8]) {
-    if body.starts_with(&[0x1f, 0x8b]) {
-        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-    } else if body.first().is_none_or(|first| *first == 0x0a) {
-        headers.remove(header::CONTENT_ENCODING);
-    }
-}
 
 /// One run of a delivery.
 pub(super) struct Sender<'a> {
@@ -120,17 +75,17 @@ impl<'a> Sender<'a> {
 
     /// One attempt, settled; the wait before the next one of the same batch.
     async fn attempt(&mut self, destination: &Destination, batch: Batch) -> Option<Duration> {
-        let points = batch.points;
+        let (points, began) = (batch.points, Instant::now());
         let answer = self.delivery.transport.post(destination, batch.body).await;
-        let now = self.delivery.clock.now();
         let decision = match answer {
-            Ok(answer) => decide(&answer, destination, now.wall),
+            Ok(answer) => decide(&answer, destination),
             Err(error) => Decision::of(verdict_of(&error), Some(error.to_string())),
         };
+        let now = self.delivery.clock.now();
         self.ahead = self.delivery.settle(decision.outcome, decision.refused, now).await;
         self.tell(&decision, points);
         match decision.outcome {
-            Outcome::Retry | Outcome::Unanswered => Some(self.backoff.next(decision.asked)),
+            Outcome::Retry | Outcome::Unanswered => Some(self.backoff.next(began.elapsed(), decision.asked)),
             Outcome::Success | Outcome::Partial | Outcome::Rejected => {
                 self.backoff.reset();
                 None
@@ -177,31 +132,21 @@ async fn stop(stopped: &mut watch::Receiver<bool>) {
 }
 
 /// What an answer means for the batch it answers.
-fn decide(answer: &Response<Bytes>, destination: &Destination, now: crate::clock::Wall) -> Decision {
-    let (status, body) = (answer.status(), answer.body());
+fn decide(answer: &Reply, destination: &Destination) -> Decision {
+    let reason = reason(&answer.reason, &destination.headers);
     let trouble = || {
         let host = host_of(&destination.uri).unwrap_or_default();
-        let reason = reason(body, &destination.headers);
-        Some(format!("{host} answered with status {status}: {reason}"))
+        Some(format!("{host} answered with {}: {reason}", answer.status))
     };
-    match verdict(status) {
-        Verdict::Taken => decide_taken(body, destination),
-        Verdict::Again => {
-            Decision { asked: retry_after(answer.headers(), now), ..Decision::of(Outcome::Retry, trouble()) }
+    match answer.verdict {
+        Verdict::Taken => {
+            let outcome = if answer.refused > 0 { Outcome::Partial } else { Outcome::Success };
+            let remark = Some(reason).filter(|reason| answer.refused > 0 || !reason.is_empty());
+            Decision { refused: answer.refused, ..Decision::of(outcome, remark) }
         }
+        Verdict::Again => Decision { asked: answer.asked, ..Decision::of(Outcome::Retry, trouble()) },
         Verdict::Refused => Decision::of(Outcome::Rejected, trouble()),
     }
-}
-
-/// A body that is no OTLP answer changes nothing: the status has said that the batch was taken.
-fn decide_taken(body: &Bytes, destination: &Destination) -> Decision {
-    let partial = ExportMetricsServiceResponse::decode(body.clone()).ok().and_then(|answer| answer.partial_success);
-    let Some(partial) = partial else { return Decision::of(Outcome::Success, None) };
-    let refused = u64::try_from(partial.rejected_data_points).unwrap_or(0);
-    let outcome = if refused > 0 { Outcome::Partial } else { Outcome::Success };
-    let has_remark = refused > 0 || !partial.error_message.is_empty();
-    let remark = has_remark.then(|| reason(partial.error_message.as_bytes(), &destination.headers));
-    Decision { refused, ..Decision::of(outcome, remark) }
 }
 
 /// The readable start of what an endpoint says, without anything we sent it in a header: it may repeat our key.

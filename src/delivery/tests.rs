@@ -3,7 +3,10 @@
 mod bounds;
 mod fake;
 mod http;
+mod json;
 mod property;
+mod replies;
+mod replies_grpc;
 mod spooled;
 mod stop;
 
@@ -116,7 +119,29 @@ async fn waits_grow_to_half_a_minute_and_the_backlog_starts_within_it() {
         // A refused connection takes no time here, and tokio's timers are good to a millisecond.
         assert!(*gap <= Duration::from_millis(longest * 1000 + 1), "{gaps:?}");
     }
-    assert!(gaps.iter().max() > Some(&(10 * SECOND)), "{gaps:?}");
+    let most_in_a_minute = (5..times.len())
+        .map(|at| times[5..].iter().filter(|time| **time >= times[at] && **time < times[at] + 60 * SECOND).count());
+    assert!(most_in_a_minute.max() <= Some(3), "{gaps:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_day_without_a_receiver_loses_nothing_and_asks_three_times_a_minute() {
+    const BATCHES: u64 = 24 * 3600 / 15;
+    // At 25.5 s each on average.
+    let bench = Bench::new(vec![refused(); 3390]);
+    let puts = async {
+        for _ in 0..BATCHES {
+            bench.put();
+            tokio::time::sleep(15 * SECOND).await;
+        }
+    };
+    tokio::join!(bench.delivery.run(at(36 * 3600)), puts);
+    assert_eq!(bench.delivered(), (0..BATCHES).collect::<Vec<_>>());
+    assert_eq!(bench.delivery.stats().delivered, bench.delivery.stats().accepted);
+    let outage = &bench.times()[5..3390];
+    assert!(outage[outage.len() - 1] - outage[0] > 23 * 3600 * SECOND);
+    assert!(outage.windows(4).all(|begins| begins[3] - begins[0] > 60 * SECOND));
+    assert!(outage.windows(2).all(|begins| begins[1] - begins[0] <= 30 * SECOND + SECOND / 100));
 }
 
 #[tokio::test(start_paused = true)]
@@ -206,24 +231,6 @@ fn a_key_of_any_letters_is_not_repeated() {
     let value = ::http::HeaderValue::from_str("Bearer ключ-от-дома").unwrap();
     let headers = ::http::HeaderMap::from_iter([(::http::header::AUTHORIZATION, value)]);
     assert_eq!(sender::reason("no key ключ-от-дома here".as_bytes(), &headers), "no key *** here");
-}
-
-#[test]
-fn a_body_is_labelled_by_what_it_is() {
-    for (given, body, label) in [
-        (None, b"\x1f\x8b\x08rest".as_slice(), Some("gzip")),
-        (Some("gzip"), b"\x1f\x8b\x08rest", Some("gzip")),
-        (Some("gzip"), b"\x0aplain", None),
-        (Some("gzip"), b"", None),
-        (Some("zstd"), b"\x28\xb5\x2f\xfd", Some("zstd")),
-    ] {
-        let mut headers = ::http::HeaderMap::new();
-        if let Some(given) = given {
-            headers.insert("content-encoding", given.parse().unwrap());
-        }
-        sender::label(&mut headers, body);
-        assert_eq!(headers.get("content-encoding").map(|value| value.to_str().unwrap()), label, "{body:?}");
-    }
 }
 
 /// `batches` of the fake's.

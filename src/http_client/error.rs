@@ -43,7 +43,7 @@ pub enum HttpError {
         /// The innermost cause.
         cause: String,
     },
-    /// What came back is not HTTP/1.1.
+    /// What came back is not HTTP of the version we speak.
     #[error("{host} does not speak http: {cause}; check that the port is the right one, and http or https")]
     Garbled {
         /// Whom we asked.

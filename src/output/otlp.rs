@@ -1,55 +1,86 @@
-//! Output `otlp`: a snapshot as an OTLP/HTTP request (http/protobuf).
+//! Output `otlp`: a snapshot as OTLP requests.
 //!
-//! The official exporter encodes it and resolves endpoint and headers, the `OTEL_EXPORTER_OTLP_*` variables included;
-//! behind its own seam, an [`HttpClient`] that only keeps the request, stands what the SDK cannot say: since when a
-//! bridged counter counts and when a figure was read. Sending is not done here.
+//! The official exporter makes the message; behind its own seam, an [`HttpClient`] that only keeps the request, stands
+//! what the SDK cannot say: since when a bridged counter counts, when a figure was read, that a series is gone, and what
+//! one endpoint wants otherwise than another. It is always protobuf: sending, and the protocol, is not done here. What
+//! the exporter reads of the environment has no part in it: the config says which variables are meant for which endpoint.
 
 mod address;
+mod compression;
 mod message;
+mod split;
+#[cfg(test)]
+mod tests;
+mod told;
 
-pub use address::Endpoint;
+pub use address::{Endpoint, Route};
+pub use compression::Compression;
+pub use told::Temporality;
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::GzEncoder;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT};
+use http::header::{HeaderMap, USER_AGENT};
 use http::request::Parts;
 use http::{Request, Response, Uri};
 use opentelemetry_http::{HttpClient, HttpError};
 use opentelemetry_otlp::{MetricExporter, Protocol, WithExportConfig, WithHttpConfig};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
-use opentelemetry_sdk::metrics::Temporality;
+use opentelemetry_sdk::metrics::Temporality as SdkTemporality;
 use opentelemetry_sdk::metrics::data::ResourceMetrics;
 use opentelemetry_sdk::metrics::exporter::PushMetricExporter;
 use prost::Message;
 use secrecy::SecretString;
 
+use crate::clock::Wall;
 use crate::registry::Snapshot;
 use address::{address, headers};
 use message::complete;
+use split::{points, split};
+use told::Told;
 
 /// Where OTLP requests go and how.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct OtlpConfig {
     /// The receiver's address.
     pub endpoint: Endpoint,
-    /// Headers of each request; if there are none, those of `OTEL_EXPORTER_OTLP_HEADERS` are used.
+    /// By which way it is reached.
+    pub route: Route,
+    /// Headers of each request.
     pub headers: BTreeMap<String, SecretString>,
-    /// Whether bodies go as they are instead of compressed with gzip.
-    pub uncompressed: bool,
+    /// How bodies are compressed.
+    pub compression: Compression,
+    /// Whether counters and histograms tell their totals or what came since they were last told.
+    pub temporality: Temporality,
+    /// Largest message before compression, in bytes; what is larger goes as several.
+    pub message_bytes_max: usize,
+    /// When the bridge began: what has counted for longer was told by another.
+    pub began: Wall,
+}
+
+impl Default for OtlpConfig {
+    /// 4 MiB a message, the most that gRPC servers take by default.
+    fn default() -> Self {
+        Self {
+            endpoint: Endpoint::default(),
+            route: Route::default(),
+            headers: BTreeMap::new(),
+            compression: Compression::default(),
+            temporality: Temporality::default(),
+            message_bytes_max: 4 << 20,
+            began: Wall::default(),
+        }
+    }
 }
 
 /// A rendered request. It holds keys, so it prints nothing.
 pub struct OtlpRequest {
     /// The full address.
     pub uri: Uri,
-    /// All headers, the secret ones included.
+    /// The configured headers, the secret ones included, and who we are.
     pub headers: HeaderMap,
-    /// The body, compressed as the headers say.
+    /// The message in protobuf, compressed as configured.
     pub body: Bytes,
     /// Data points in it.
     pub points: u64,
@@ -62,21 +93,26 @@ pub enum OtlpError {
     #[error("otlp: the endpoint {0}; correct otlp.endpoint or OTEL_EXPORTER_OTLP_ENDPOINT")]
     Endpoint(&'static str),
     /// A header cannot be sent.
-    #[error("otlp: the header {0:?} cannot be sent: a name is one word, a value one line; correct otlp.headers")]
+    #[error(
+        "otlp: the header {0:?} cannot be sent: a name is one word, a value one line; correct otlp.headers or OTEL_EXPORTER_OTLP_HEADERS"
+    )]
     Header(String),
     /// The exporter failed.
     #[error("otlp: failed to encode the snapshot: {0}")]
     Encode(String),
 }
 
-/// Renders snapshots as OTLP requests.
+/// Renders snapshots as OTLP requests to one endpoint.
 #[derive(Debug)]
 pub struct Otlp {
     exporter: MetricExporter,
     kept: Kept,
     host: String,
+    is_secure: bool,
     headers: HeaderMap,
-    uncompressed: bool,
+    compression: Compression,
+    message_bytes_max: usize,
+    told: Mutex<Told>,
 }
 
 /// The exporter's HTTP client: keeps the request instead of sending it.
@@ -97,17 +133,28 @@ impl Otlp {
     /// # Errors
     /// When the endpoint is no http or https address, or a header cannot be sent.
     pub fn new(config: &OtlpConfig) -> Result<Self, OtlpError> {
-        let (kept, address) = (Kept::default(), address(&config.endpoint)?);
+        let (kept, address) = (Kept::default(), address(&config.endpoint, config.route)?);
         let host = address.split('/').nth(2).unwrap_or_default().to_owned();
         let exporter = MetricExporter::builder()
             .with_http()
             .with_http_client(kept.clone())
             .with_protocol(Protocol::HttpBinary)
-            .with_temporality(Temporality::Cumulative)
+            .with_temporality(SdkTemporality::Cumulative)
+            // It is divided here.
+            .with_max_request_body_size(usize::MAX)
             .with_endpoint(&address)
             .build()
             .map_err(|_| OtlpError::Endpoint("is no address"))?;
-        Ok(Self { exporter, kept, host, headers: headers(&config.headers)?, uncompressed: config.uncompressed })
+        Ok(Self {
+            exporter,
+            kept,
+            host,
+            is_secure: address.starts_with("https://"),
+            headers: headers(&config.headers)?,
+            compression: config.compression,
+            message_bytes_max: config.message_bytes_max,
+            told: Mutex::new(Told::new(config.temporality, config.began)),
+        })
     }
 
     /// The receiver's host and port, which may be shown.
@@ -116,28 +163,38 @@ impl Otlp {
         &self.host
     }
 
-    /// Renders a snapshot; `None` when it holds no point, for an empty request says nothing.
+    /// Whether the receiver is reached by TLS.
+    #[must_use]
+    pub const fn is_secure(&self) -> bool {
+        self.is_secure
+    }
+
+    /// Renders a snapshot, as one request if it is not too large; as none when it holds nothing new, for an empty
+    /// request says nothing. What is rendered counts as told: a snapshot is rendered once.
     ///
     /// # Errors
-    /// When the exporter cannot encode it.
-    pub async fn render(&self, snapshot: &Snapshot) -> Result<Option<OtlpRequest>, OtlpError> {
+    /// When the exporter cannot encode it; then nothing counts as told.
+    pub async fn render(&self, snapshot: &Snapshot) -> Result<Vec<OtlpRequest>, OtlpError> {
         let mut encoded = None;
         for metrics in &snapshot.metrics {
             let (parts, message) = self.encode(metrics).await?;
             let (_, whole) = encoded.get_or_insert_with(|| (parts, ExportMetricsServiceRequest::default()));
             join(whole, message);
         }
-        let Some((parts, mut message)) = encoded else { return Ok(None) };
-        let points = complete(&mut message, snapshot);
-        if points == 0 {
-            return Ok(None);
+        let Some((parts, mut message)) = encoded else { return Ok(Vec::new()) };
+        complete(&mut message, snapshot);
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).tell(&mut message, snapshot.at.wall);
+        let mut headers = self.headers.clone();
+        if let Some(agent) = parts.headers.get(USER_AGENT) {
+            headers.insert(USER_AGENT, agent.clone());
         }
-        let (mut headers, mut body) = (self.headers_over(parts.headers), message.encode_to_vec());
-        if !self.uncompressed {
-            body = gzip(&body).map_err(|error| OtlpError::Encode(error.to_string()))?;
-            headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        }
-        Ok(Some(OtlpRequest { uri: parts.uri, headers, body: body.into(), points }))
+        let request = |message: ExportMetricsServiceRequest| OtlpRequest {
+            uri: parts.uri.clone(),
+            headers: headers.clone(),
+            body: self.compression.compress(message.encode_to_vec()).into(),
+            points: points(&message),
+        };
+        Ok(split(message, self.message_bytes_max).into_iter().map(request).collect())
     }
 
     /// What the exporter would send of one collection.
@@ -150,27 +207,6 @@ impl Otlp {
             ExportMetricsServiceRequest::decode(body).map_err(|error| OtlpError::Encode(error.to_string()))?;
         Ok((parts, message))
     }
-
-    /// The exporter's headers, but for what `OTEL_EXPORTER_OTLP_HEADERS` added if the config has headers of its own:
-    /// those may hold the key of another receiver.
-    fn headers_over(&self, exporters: HeaderMap) -> HeaderMap {
-        if self.headers.is_empty() {
-            return exporters;
-        }
-        let mut headers = self.headers.clone();
-        for name in [CONTENT_TYPE, USER_AGENT] {
-            if let Some(value) = exporters.get(&name) {
-                headers.insert(name, value.clone());
-            }
-        }
-        headers
-    }
-}
-
-fn gzip(body: &[u8]) -> std::io::Result<Vec<u8>> {
-    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
-    encoder.write_all(body)?;
-    encoder.finish()
 }
 
 /// Adds a message to another of the same resource, which then stands in it once.
@@ -180,99 +216,5 @@ fn join(whole: &mut ExportMetricsServiceRequest, message: ExportMetricsServiceRe
             Some(first) => first.scope_metrics.extend(resource.scope_metrics),
             None => whole.resource_metrics.push(resource),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io::Read;
-    use std::time::Duration;
-
-    use super::message::{POINT_AGE_MAX, Points, points, text};
-    use super::*;
-    use crate::catalog::{FigureId, Section};
-    use crate::clock::{Clock, ManualClock, Wall};
-    use crate::reading::{Ages, Reading, Readings};
-    use crate::registry::Registry;
-
-    fn config(headers: &[(&str, &str)]) -> OtlpConfig {
-        let secret = |(name, value): &(&str, &str)| ((*name).to_owned(), SecretString::from(*value));
-        let headers = headers.iter().map(secret).collect();
-        OtlpConfig { endpoint: Endpoint::Base("http://c:4318".to_owned()), headers, ..OtlpConfig::default() }
-    }
-
-    #[tokio::test]
-    async fn headers_go_out_as_they_are_and_the_environments_only_without_them() {
-        let clock = Arc::new(ManualClock::at(Wall::from_secs(1_705_314_600)));
-        let registry = Registry::new(clock.clone(), Ages::default(), &[]);
-        registry.publish(vec![Readings::new(
-            Section::Runtime,
-            clock.now(),
-            vec![Reading::of(FigureId::RuntimeGoroutines, 1)],
-        )]);
-        let otlp = Otlp::new(&config(&[("x-key", "p%41ss="), ("content-type", "text/plain")])).unwrap();
-        let headers = otlp.render(&registry.current()).await.unwrap().unwrap().headers;
-        assert_eq!((&headers["x-key"], headers["x-key"].is_sensitive()), (&HeaderValue::from_static("p%41ss="), true));
-        assert_eq!(headers[CONTENT_TYPE], "application/x-protobuf");
-        let mut environments = HeaderMap::new();
-        environments.insert("authorization", HeaderValue::from_static("another receiver's"));
-        assert!(!otlp.headers_over(environments.clone()).contains_key("authorization"));
-        assert!(Otlp::new(&config(&[])).unwrap().headers_over(environments).contains_key("authorization"));
-    }
-
-    #[tokio::test]
-    async fn old_points_are_left_out_and_the_version_the_source_told_is_in_the_resource() {
-        let clock = Arc::new(ManualClock::at(Wall::from_secs(1_705_314_600)));
-        let registry = Registry::new(clock.clone(), Ages::default(), &[]);
-        let read = |section, figure| {
-            let version = Some("7.0".to_owned());
-            let readings = Readings::new(section, clock.now(), vec![Reading::of(figure, 1)]);
-            registry.publish(vec![Readings { version, ..readings }]);
-        };
-        read(Section::Staging, FigureId::StagingCompletedToday);
-        clock.advance(POINT_AGE_MAX + Duration::from_secs(1));
-        read(Section::Runtime, FigureId::RuntimeGoroutines);
-        let otlp = Otlp::new(&OtlpConfig { uncompressed: true, ..config(&[]) }).unwrap();
-        let request = otlp.render(&registry.current()).await.unwrap().unwrap();
-        let message = ExportMetricsServiceRequest::decode(request.body).unwrap();
-        let metrics = &message.resource_metrics[0].scope_metrics[0].metrics;
-        let names: Vec<_> = metrics.iter().map(|metric| metric.name.as_str()).collect();
-        assert_eq!((request.points, names), (1, vec!["linkit.runtime.goroutines"]));
-        let attributes = &message.resource_metrics[0].resource.as_ref().unwrap().attributes;
-        let version = attributes.iter().find(|pair| pair.key == "service.version").unwrap();
-        assert_eq!(text(version), "7.0");
-    }
-
-    #[tokio::test]
-    async fn points_carry_the_times_of_their_readings() {
-        let clock = Arc::new(ManualClock::at(Wall::from_secs(1_705_314_600)));
-        let registry = Registry::new(clock.clone(), Ages::default(), &[("service.name".into(), "linkit".into())]);
-        let taken = clock.now();
-        let start = Wall::from_secs(1_705_276_800);
-        registry.publish(vec![Readings::new(
-            Section::Staging,
-            taken,
-            vec![
-                Reading::of(FigureId::StagingCompleted, 5432).starting(start),
-                Reading::of_series(FigureId::StagingItems, "state", "pending", 3),
-            ],
-        )]);
-        registry.publish(vec![Readings::new(Section::Runtime, taken, vec![Reading::of(FigureId::RuntimeGcCycles, 9)])]);
-        clock.advance(Duration::from_secs(7));
-        let request = Otlp::new(&config(&[])).unwrap().render(&registry.current()).await.unwrap().unwrap();
-        assert_eq!(request.uri, "http://c:4318/v1/metrics");
-        assert_eq!((request.points, &request.headers[CONTENT_ENCODING]), (3, &HeaderValue::from_static("gzip")));
-        let mut body = Vec::new();
-        flate2::read::GzDecoder::new(&*request.body).read_to_end(&mut body).unwrap();
-        let mut message = ExportMetricsServiceRequest::decode(&*body).unwrap();
-        let metrics = &mut message.resource_metrics[0].scope_metrics[0].metrics;
-        let mut times = |name: &str| {
-            let metric = metrics.iter_mut().find(|metric| metric.name == name).unwrap();
-            let Points::Numbers(points) = points(metric) else { panic!("{name} has no numbers") };
-            (points[0].start_time_unix_nano, points[0].time_unix_nano)
-        };
-        assert_eq!(times("linkit.staging.completed"), (start.0, taken.wall.0));
-        assert_eq!(times("linkit.staging.items"), (0, taken.wall.0));
-        assert_eq!(times("linkit.runtime.gc.cycles"), (0, taken.wall.0));
     }
 }

@@ -65,7 +65,22 @@ fn a_bad_configuration_is_one_line_with_place_and_remedy_and_exit_code_2() {
         ("web: { api_keys: [ { name: ops, key_file: /nowhere/key } ] }\n", "key_file /nowhere/key: "),
         ("web: { listen: ['nowhere'] }\n", "listen address nowhere"),
         ("otlp: { endpoint: 'collector:4318' }\n", "otlp: the endpoint "),
-        ("otlp: { protocol: grpc }\n", "bridge.yml:1: unknown value grpc"),
+        ("otlp: { protocol: quic }\n", "bridge.yml:1: unknown value quic"),
+        ("otlp: [ { name: a, endpoint: 'http://a' }, { endpoint: 'http://b' } ]\n", "an endpoint without name"),
+        (
+            "otlp: [ { name: a, endpoint: 'http://a' }, { name: a, endpoint: 'http://b' } ]\n",
+            "two endpoints called \"a\"",
+        ),
+        ("otlp:\n  - name: a\n    endpont: 'http://a'\n", "bridge.yml:3: unknown key endpont; did you mean endpoint?"),
+        ("otlp: { endpoint: 'http://a/v1/metrics', protocol: grpc }\n", "holds a path, which gRPC does not have"),
+        (
+            "otlp: { endpoint: 'http://a', tls: { ca_file: /a } }\n",
+            "otlp.tls is set, and the endpoint is one without TLS",
+        ),
+        ("otlp: { endpoint: 'https://a', tls: { cert_file: /a } }\n", "cert_file and key_file go together"),
+        ("otlp: { endpoint: 'https://a', tls: { ca_file: /nowhere/ca.pem } }\n", "in its place: /nowhere/ca.pem: "),
+        ("otlp: { endpoint: 'https://a', tls: { ca_file: /dev/null } }\n", "in its place: /dev/null: it holds none"),
+        ("otlp: { endpoint: 'http://a', max_request_bytes: 10B }\n", "otlp.max_request_bytes is less than 1KiB"),
         ("otlp: { interval: 5s }\n", "otlp.endpoint is missing"),
         ("otlp: { endpoint: 'http://a', headers: { 'api key': hunter2 } }\n", "the header \"api key\" cannot be sent"),
         ("web: { api_keys: [ { name: ops, key: '' } ] }\n", "key is empty"),
@@ -96,8 +111,12 @@ fn bad_usage_is_exit_code_2_and_help_and_version_are_0() {
         assert_eq!(output.status.code(), Some(2));
         assert!(!String::from_utf8_lossy(&output.stderr).contains("hunter2"));
     }
-    let grpc = [("OTEL_EXPORTER_OTLP_ENDPOINT", "http://a:4317"), ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")];
-    assert_eq!(run(&["--config.check"], &grpc).status.code(), Some(2));
+    let unused = [("OTEL_EXPORTER_OTLP_ENDPOINT", "http://a"), ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/nowhere")];
+    assert_eq!(run(&["--config.check"], &unused).status.code(), Some(0));
+    for (protocol, code) in [("quic", 2), ("grpc", 0), ("http/json", 0)] {
+        let env = [("OTEL_EXPORTER_OTLP_ENDPOINT", "http://a:4317"), ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)];
+        assert_eq!(run(&["--config.check"], &env).status.code(), Some(code), "{protocol}");
+    }
     for flag in ["--help", "--version"] {
         let output = run(&[flag], &[]);
         assert_eq!(output.status.code(), Some(0));

@@ -80,7 +80,7 @@ pub async fn over_otlp(snapshot: &Snapshot) -> Pushed {
 /// The points of the message a push would send, with the names of their metrics.
 pub async fn points_over_otlp(snapshot: &Snapshot) -> Vec<(String, NumberDataPoint)> {
     let config = OtlpConfig { endpoint: Endpoint::Base("http://receiver:4318".into()), ..OtlpConfig::default() };
-    let Some(request) = Otlp::new(&config).unwrap().render(snapshot).await.unwrap() else { return Vec::new() };
+    let Some(request) = Otlp::new(&config).unwrap().render(snapshot).await.unwrap().pop() else { return Vec::new() };
     let mut body = Vec::new();
     flate2::read::GzDecoder::new(&*request.body).read_to_end(&mut body).unwrap();
     let message = ExportMetricsServiceRequest::decode(&*body).unwrap();

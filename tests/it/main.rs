@@ -35,6 +35,7 @@ mod page;
 mod postgres;
 mod process;
 mod push;
+mod receivers;
 mod registry;
 mod scrapes;
 mod spool;

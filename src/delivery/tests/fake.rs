@@ -94,7 +94,7 @@ impl Transport for Scripted {
                     if let Some(retry_after) = retry_after {
                         response = response.header("retry-after", retry_after);
                     }
-                    Ok(response.body(Bytes::from(body)).unwrap())
+                    Ok(Reply::of_http(&response.body(Bytes::from(body)).unwrap(), clock.now().wall))
                 }
             };
             shared.at_once.fetch_sub(1, Ordering::SeqCst);

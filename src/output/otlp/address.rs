@@ -11,6 +11,9 @@ use super::OtlpError;
 
 const METRICS_PATH: &str = "/v1/metrics";
 
+/// The method of the service, which is all of a path that gRPC has.
+const GRPC_PATH: &str = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
+
 /// A receiver's address (opentelemetry-specification, protocol/exporter.md, endpoint URLs for OTLP/HTTP).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Endpoint {
@@ -26,10 +29,29 @@ impl Default for Endpoint {
     }
 }
 
+/// By which way an endpoint is reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Route {
+    /// A path over HTTP.
+    #[default]
+    Http,
+    /// The service of gRPC.
+    Grpc {
+        /// Whether an address that names no scheme is one without TLS.
+        insecure: bool,
+    },
+}
+
 /// The full address of the metrics.
-pub(super) fn address(endpoint: &Endpoint) -> Result<String, OtlpError> {
+pub(super) fn address(endpoint: &Endpoint, route: Route) -> Result<String, OtlpError> {
     let (Endpoint::Base(text) | Endpoint::Exact(text)) = endpoint;
-    let uri: Uri = text.trim().parse().map_err(|_| OtlpError::Endpoint("is no address"))?;
+    let text = match route {
+        Route::Grpc { insecure } if !text.contains("://") => {
+            format!("{}://{}", if insecure { "http" } else { "https" }, text.trim())
+        }
+        _ => text.trim().to_owned(),
+    };
+    let uri: Uri = text.parse().map_err(|_| OtlpError::Endpoint("is no address"))?;
     if !matches!(uri.scheme_str(), Some("http" | "https")) {
         return Err(OtlpError::Endpoint("must begin with http:// or https://"));
     }
@@ -40,6 +62,12 @@ pub(super) fn address(endpoint: &Endpoint) -> Result<String, OtlpError> {
         return Err(OtlpError::Endpoint("holds a query, which OTLP does not have"));
     }
     let text = uri.to_string();
+    if matches!(route, Route::Grpc { .. }) {
+        return match uri.path() {
+            "/" | "" => Ok(format!("{}{GRPC_PATH}", text.trim_end_matches('/'))),
+            _ => Err(OtlpError::Endpoint("holds a path, which gRPC does not have")),
+        };
+    }
     let base = text.trim_end_matches('/');
     let is_whole = matches!(endpoint, Endpoint::Exact(_)) || base.ends_with(METRICS_PATH);
     Ok(if is_whole { text } else { format!("{base}{METRICS_PATH}") })
@@ -69,13 +97,29 @@ mod tests {
             ("https://a/api/v1/otlp", "https://a/api/v1/otlp/v1/metrics"),
             ("http://a/v1/metrics", "http://a/v1/metrics"),
         ] {
-            assert_eq!(address(&Endpoint::Base(base.to_owned())).unwrap(), expected);
+            assert_eq!(address(&Endpoint::Base(base.to_owned()), Route::Http).unwrap(), expected);
         }
-        assert_eq!(address(&Endpoint::Exact("http://a:4318".to_owned())).unwrap(), "http://a:4318/");
+        assert_eq!(address(&Endpoint::Exact("http://a:4318".to_owned()), Route::Http).unwrap(), "http://a:4318/");
         for bad in ["collector:4318", "ftp://a", "", "http://user:pw@a:4318", "http://a/?key=pw", "http://u:pw@my_h x"]
         {
-            let error = address(&Endpoint::Base(bad.to_owned())).unwrap_err().to_string();
+            let error = address(&Endpoint::Base(bad.to_owned()), Route::Http).unwrap_err().to_string();
             assert!(!error.contains("pw"), "{error}");
+        }
+    }
+
+    #[test]
+    fn grpc_has_one_path_and_may_leave_out_the_scheme() {
+        for (text, insecure, expected) in [
+            ("http://a:4317", false, Some("http://a:4317")),
+            ("https://a:4317/", true, Some("https://a:4317")),
+            ("a:4317", true, Some("http://a:4317")),
+            (" a:4317", false, Some("https://a:4317")),
+            ("http://a:4317/v1/metrics", false, None),
+            ("ftp://a", false, None),
+            ("u:pw@a:4317", false, None),
+        ] {
+            let found = address(&Endpoint::Base(text.to_owned()), Route::Grpc { insecure }).ok();
+            assert_eq!(found, expected.map(|base| format!("{base}{GRPC_PATH}")), "{text}");
         }
     }
 

@@ -1,6 +1,4 @@
-//! On the OTLP message itself: what the SDK cannot say.
-
-use std::time::Duration;
+//! On the OTLP message itself: what the SDK cannot say of a snapshot, the same for every endpoint.
 
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
@@ -12,41 +10,21 @@ use opentelemetry_proto::tonic::metrics::v1::{
 use crate::catalog::{CUSTOM_PREFIX, FIGURES};
 use crate::registry::{Family, Number, PointValue, Snapshot};
 
-/// Older points are left out: Prometheus refuses a whole request for one point older than an hour, and a receiver that
-/// has the reading once learns nothing from having it again.
-pub(super) const POINT_AGE_MAX: Duration = Duration::from_secs(30 * 60);
-
 /// Up to here every integer is a float too, and up to its negative.
 const FLOAT_EXACT_MAX: u128 = 1 << 53;
 
 /// Writes into the message what the SDK cannot say: what the source told of itself, the times of the readings, and the
-/// integers that the float instruments of custom figures cannot hold. Leaves out what is too old, and counts the points
-/// that are left.
-pub(super) fn complete(message: &mut ExportMetricsServiceRequest, snapshot: &Snapshot) -> u64 {
-    let oldest = snapshot.at.wall.0.saturating_sub(u64::try_from(POINT_AGE_MAX.as_nanos()).unwrap_or(u64::MAX));
-    let mut count = 0;
+/// integers that the float instruments of custom figures cannot hold.
+pub(super) fn complete(message: &mut ExportMetricsServiceRequest, snapshot: &Snapshot) {
     for resource in &mut message.resource_metrics {
         tell_resource(resource, snapshot);
         for metric in resource.scope_metrics.iter_mut().flat_map(|scope| &mut scope.metrics) {
             let is_ours =
                 metric.name.starts_with(CUSTOM_PREFIX) || FIGURES.iter().any(|figure| figure.name == metric.name);
-            let family = snapshot.family(&metric.name).filter(|_| is_ours);
-            count += match points(metric) {
-                Points::Numbers(points) => {
-                    if let Some(family) = family {
-                        points.iter_mut().for_each(|point| tell_point(point, family));
-                        points.retain(|point| point.time_unix_nano >= oldest);
-                    }
-                    points.len()
-                }
-                Points::Others(len) => len,
-            } as u64;
-        }
-        for scope in &mut resource.scope_metrics {
-            scope.metrics.retain_mut(|metric| !matches!(points(metric), Points::Numbers(points) if points.is_empty()));
+            let Some(family) = snapshot.family(&metric.name).filter(|_| is_ours) else { continue };
+            numbers(metric).iter_mut().for_each(|point| tell_point(point, family));
         }
     }
-    count
 }
 
 /// Adds the resource's attributes that were learned after the SDK's resource was made.
@@ -60,19 +38,12 @@ fn tell_resource(metrics: &mut ResourceMetrics, snapshot: &Snapshot) {
     }
 }
 
-pub(super) enum Points<'a> {
-    Numbers(&'a mut Vec<NumberDataPoint>),
-    Others(usize),
-}
-
-pub(super) fn points(metric: &mut Metric) -> Points<'_> {
+/// The points of a gauge or a sum; none of anything else.
+pub(super) fn numbers(metric: &mut Metric) -> &mut [NumberDataPoint] {
     match &mut metric.data {
-        Some(Data::Gauge(gauge)) => Points::Numbers(&mut gauge.data_points),
-        Some(Data::Sum(sum)) => Points::Numbers(&mut sum.data_points),
-        Some(Data::Histogram(histogram)) => Points::Others(histogram.data_points.len()),
-        Some(Data::ExponentialHistogram(histogram)) => Points::Others(histogram.data_points.len()),
-        Some(Data::Summary(summary)) => Points::Others(summary.data_points.len()),
-        None => Points::Others(0),
+        Some(Data::Gauge(gauge)) => &mut gauge.data_points,
+        Some(Data::Sum(sum)) => &mut sum.data_points,
+        _ => &mut [],
     }
 }
 

@@ -1,4 +1,4 @@
-//! A certificate authority of its own and a server's certificate by it, made by openssl.
+//! A certificate authority of its own and the certificates of a server and a client by it, made by openssl.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,6 +17,9 @@ keyUsage = critical, keyCertSign
 basicConstraints = critical, CA:FALSE
 extendedKeyUsage = serverAuth
 subjectAltName = DNS:localhost, IP:127.0.0.1
+[client]
+basicConstraints = critical, CA:FALSE
+extendedKeyUsage = clientAuth
 ";
 
 pub struct Certificates {
@@ -25,6 +28,9 @@ pub struct Certificates {
     /// The server's, for 127.0.0.1 and localhost.
     pub certificate: PathBuf,
     pub key: PathBuf,
+    /// A client's.
+    pub client_certificate: PathBuf,
+    pub client_key: PathBuf,
 }
 
 impl Certificates {
@@ -44,9 +50,17 @@ impl Certificates {
             command
         };
         run(&mut request("authority", "/CN=the authority of the tests")).unwrap();
-        let mut server = request("server", "/CN=localhost");
-        server.arg("-CA").arg(path("authority.pem")).arg("-CAkey").arg(path("authority.key"));
-        run(&mut server).unwrap();
-        Some(Self { authority: path("authority.pem"), certificate: path("server.pem"), key: path("server.key") })
+        for (section, subject) in [("server", "/CN=localhost"), ("client", "/CN=a client")] {
+            let mut signed = request(section, subject);
+            signed.arg("-CA").arg(path("authority.pem")).arg("-CAkey").arg(path("authority.key"));
+            run(&mut signed).unwrap();
+        }
+        Some(Self {
+            authority: path("authority.pem"),
+            certificate: path("server.pem"),
+            key: path("server.key"),
+            client_certificate: path("client.pem"),
+            client_key: path("client.key"),
+        })
     }
 }

@@ -9,7 +9,8 @@ use super::process::Process;
 use super::{Directory, eventually, free_port, http};
 
 pub struct Prometheus {
-    _process: Process,
+    process: Option<Process>,
+    command: Command,
     pub url: String,
     _directory: Directory,
 }
@@ -24,14 +25,27 @@ impl Prometheus {
         command.arg(format!("--config.file={}", file.display()));
         command.arg(format!("--storage.tsdb.path={}", directory.path().join("data").display()));
         command.arg(format!("--web.listen-address={address}")).args(flags);
-        let process = Process::start("prometheus", &mut command);
-        let url = format!("http://{address}");
-        let ready = format!("{url}/-/ready");
+        let mut prometheus = Self { process: None, command, url: format!("http://{address}"), _directory: directory };
+        prometheus.revive().await;
+        prometheus
+    }
+
+    /// Starts it, again with the same port and the same data.
+    pub async fn revive(&mut self) {
+        self.process = Some(Process::start("prometheus", &mut self.command));
+        let ready = format!("{}/-/ready", self.url);
         eventually("prometheus being ready", || async {
             http::get(&ready, &[]).await.filter(|answer| answer.status == 200)
         })
         .await;
-        Self { _process: process, url, _directory: directory }
+    }
+
+    /// Kills it.
+    pub async fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.signal("-KILL");
+            process.ended().await;
+        }
     }
 
     /// The config that scrapes one bridge each second.
@@ -53,6 +67,20 @@ impl Prometheus {
         let data = self.api(&format!("query?query={encoded}")).await;
         let value = |series: &Value| series["value"][1].as_str().unwrap().parse().unwrap();
         data["result"].as_array().unwrap().iter().map(|series| (series["metric"].clone(), value(series))).collect()
+    }
+
+    /// The samples of the one series of a range, as milliseconds and value.
+    pub async fn samples(&self, series: &str, range: &str) -> Vec<(i64, f64)> {
+        let encoded: String =
+            percent_encoding::utf8_percent_encode(&format!("{series}[{range}]"), percent_encoding::NON_ALPHANUMERIC)
+                .collect();
+        let data = self.api(&format!("query?query={encoded}")).await;
+        let samples = data["result"][0]["values"].as_array().cloned().unwrap_or_default();
+        let sample = |sample: Value| {
+            let milliseconds = (sample[0].as_f64().unwrap() * 1000.0).round() as i64;
+            (milliseconds, sample[1].as_str().unwrap().parse().unwrap())
+        };
+        samples.into_iter().map(sample).collect()
     }
 
     /// The one value of an instant query, once there is one.

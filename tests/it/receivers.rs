@@ -1,0 +1,327 @@
+//! Push before real receivers in all protocols: an OpenTelemetry Collector and Prometheus 3, with and without TLS, ended
+//! in mid-run and started again.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::support::bridge::Bridge;
+use crate::support::certificates::Certificates;
+use crate::support::otelcol::{Collector, attribute, points};
+use crate::support::peers::peer;
+use crate::support::process::Process;
+use crate::support::prometheus::Prometheus;
+use crate::support::{Directory, eventually, free_port};
+
+const OWN: &str = "service: { name: shop, instance: 'shop-1' }\nruntime: { source: self, interval: 100ms }\n";
+
+fn delivered(endpoint: &str) -> String {
+    format!("linkit_bridge_push_delivered_total{{endpoint=\"{endpoint}\"}}")
+}
+
+fn attempts(endpoint: &str, outcome: &str) -> String {
+    format!("linkit_bridge_push_attempts_total{{endpoint=\"{endpoint}\",outcome=\"{outcome}\"}}")
+}
+
+/// Waits until each endpoint has had some batches, and checks that none was refused.
+async fn until_delivered(bridge: &Bridge, endpoints: &[String], least: f64) {
+    let has_all = || async {
+        let series = bridge.series().await;
+        endpoints.iter().all(|endpoint| series[&delivered(endpoint)] >= least).then_some(series)
+    };
+    let series = eventually("a delivery to each endpoint", has_all).await;
+    for endpoint in endpoints {
+        for outcome in ["partial", "rejected", "retry"] {
+            assert!(series[&attempts(endpoint, outcome)] < 1.0, "{endpoint}, {outcome}: {}", bridge.process.output());
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_protocol_with_every_compression_brings_the_same() {
+    let Some(collector) = Collector::start().await else { return };
+    let (mut list, mut names) = (String::new(), Vec::new());
+    for (protocol, endpoint) in
+        [("http/protobuf", &collector.endpoint), ("http/json", &collector.endpoint), ("grpc", &collector.grpc)]
+    {
+        for compression in ["gzip", "zstd", "none"] {
+            let name = format!("{protocol} {compression}");
+            list.push_str(&format!(
+                "  - {{ name: {name}, endpoint: '{endpoint}', protocol: {protocol}, compression: {compression}, \
+                 interval: 200ms }}\n"
+            ));
+            names.push(name);
+        }
+    }
+    let bridge = Bridge::start(&format!("{OWN}otlp:\n{list}")).await;
+    until_delivered(&bridge, &names, 2.0).await;
+    let written = || async { Some(collector.requests()).filter(|requests| requests.len() >= 2 * names.len()) };
+    let requests = eventually("all requests in the collector's file", written).await;
+    for request in &requests[requests.len() - names.len()..] {
+        assert_eq!(attribute(&request["resourceMetrics"][0]["resource"], "service.name").as_deref(), Some("shop"));
+        let cpus = points(request, "linkit.runtime.cpus");
+        assert!(cpus[0]["asInt"].as_str().unwrap().parse::<u64>().unwrap() > 0, "{request}");
+        let success = points(request, "linkit.bridge.push.attempts");
+        assert_eq!(success.len(), 5 * names.len());
+    }
+}
+
+#[tokio::test]
+async fn tls_with_an_own_authority_and_a_clients_certificate_from_the_config() {
+    let directory = Directory::new("push-tls");
+    let Some(certificates) = Certificates::make(directory.path()) else { return };
+    let Some(collector) = Collector::start_secured(&certificates).await else { return };
+    let authority = certificates.authority.display();
+    let tls = format!(
+        "{{ ca_file: '{authority}', cert_file: '{}', key_file: '{}' }}",
+        certificates.client_certificate.display(),
+        certificates.client_key.display()
+    );
+    let (http, grpc) = (&collector.endpoint, &collector.grpc);
+    let bridge = Bridge::start(&format!(
+        "{OWN}otlp:\n  \
+         - {{ name: http, endpoint: '{http}', interval: 200ms, tls: {tls} }}\n  \
+         - {{ name: grpc, endpoint: '{grpc}', protocol: grpc, interval: 200ms, tls: {tls} }}\n  \
+         - {{ name: nameless, endpoint: '{http}', interval: 200ms, tls: {{ ca_file: '{authority}' }} }}\n  \
+         - {{ name: stranger, endpoint: '{grpc}', protocol: grpc, interval: 200ms }}\n"
+    ))
+    .await;
+    until_delivered(&bridge, &["http".to_owned(), "grpc".to_owned()], 2.0).await;
+    for name in ["nameless", "stranger"] {
+        let tried = || async {
+            let series = bridge.series().await;
+            (series[&attempts(name, "unanswered")] >= 1.0).then_some(series)
+        };
+        let series = eventually("an attempt without the right certificates", tried).await;
+        assert!(series[&delivered(name)] < 1.0, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_replaced_certificate_is_taken_without_a_restart() {
+    let (directory, other) = (Directory::new("push-tls"), Directory::new("push-tls-other"));
+    let Some(certificates) = Certificates::make(directory.path()) else { return };
+    let Some(strange) = Certificates::make(other.path()) else { return };
+    let Some(collector) = Collector::start_secured(&certificates).await else { return };
+    let [certificate, key] = ["mine.pem", "mine.key"].map(|name| directory.path().join(name));
+    std::fs::copy(&strange.client_certificate, &certificate).unwrap();
+    std::fs::copy(&strange.client_key, &key).unwrap();
+    let bridge = Bridge::start(&format!(
+        "{OWN}otlp: {{ endpoint: '{}', protocol: grpc, interval: 200ms, \
+         tls: {{ ca_file: '{}', cert_file: '{}', key_file: '{}' }} }}\n",
+        collector.grpc,
+        certificates.authority.display(),
+        certificate.display(),
+        key.display()
+    ))
+    .await;
+    let tried = || async { (bridge.series().await[&attempts("default", "unanswered")] >= 1.0).then_some(()) };
+    eventually("an attempt with a stranger's certificate", tried).await;
+    std::fs::copy(&certificates.client_key, &key).unwrap();
+    std::fs::copy(&certificates.client_certificate, &certificate).unwrap();
+    until_delivered(&bridge, &["default".to_owned()], 2.0).await;
+}
+
+#[tokio::test]
+async fn the_variables_of_the_specification_are_enough() {
+    let directory = Directory::new("push-variables");
+    let Some(certificates) = Certificates::make(directory.path()) else { return };
+    let Some(secured) = Collector::start_secured(&certificates).await else { return };
+    let Some(plain) = Collector::start().await else { return };
+    let path = |path: &std::path::Path| path.display().to_string();
+    let (ca, certificate, key) =
+        (path(&certificates.authority), path(&certificates.client_certificate), path(&certificates.client_key));
+    let often = ("OTEL_METRIC_EXPORT_INTERVAL", "200");
+    let tls = [
+        ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/nowhere"),
+        ("OTEL_EXPORTER_OTLP_METRICS_CERTIFICATE", ca.as_str()),
+        ("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", certificate.as_str()),
+        ("OTEL_EXPORTER_OTLP_METRICS_CLIENT_KEY", key.as_str()),
+    ];
+    let grpc_secured = secured.grpc.trim_start_matches("https://");
+    let grpc_plain = plain.grpc.trim_start_matches("http://");
+    let metrics = format!("{}/v1/metrics", secured.endpoint);
+    let grpc = ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc");
+    for env in [
+        [&tls[..], &[often, grpc, ("OTEL_EXPORTER_OTLP_ENDPOINT", grpc_secured)]].concat(),
+        [
+            &tls[..],
+            &[
+                often,
+                ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", metrics.as_str()),
+                ("OTEL_EXPORTER_OTLP_COMPRESSION", "zstd"),
+            ],
+        ]
+        .concat(),
+        vec![
+            often,
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
+            ("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "grpc"),
+            ("OTEL_EXPORTER_OTLP_INSECURE", "true"),
+            ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", grpc_plain),
+        ],
+    ] {
+        let bridge = Bridge::start_with(OWN, &env).await;
+        until_delivered(&bridge, &["default".to_owned()], 2.0).await;
+    }
+}
+
+#[tokio::test]
+async fn the_key_in_the_environment_goes_to_none_of_several_endpoints() {
+    let Some(collector) = Collector::start_guarded("canary-token").await else { return };
+    let endpoint = &collector.endpoint;
+    let list = format!(
+        "{OWN}otlp:\n  - {{ name: a, endpoint: '{endpoint}', interval: 200ms }}\n  \
+         - {{ name: b, endpoint: '{endpoint}', interval: 200ms, headers: {{ authorization: 'Bearer canary-token' }} }}\n"
+    );
+    let env = [("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20canary-token")];
+    let bridge = Bridge::start_with(&list, &env).await;
+    until_delivered(&bridge, &["b".to_owned()], 2.0).await;
+    let refused = || async { (bridge.series().await[&attempts("a", "rejected")] >= 1.0).then_some(()) };
+    eventually("a refusal of who has no key", refused).await;
+    assert!(bridge.series().await[&delivered("a")] < 1.0);
+}
+
+/// What a request says was accepted before it: its number, from 0.
+fn number(request: &Value) -> u64 {
+    let names = ["delivered", "queued_batches", "dropped"].map(|name| format!("linkit.bridge.push.{name}"));
+    let points = names.iter().flat_map(|name| points(request, name));
+    points.map(|point| point["asInt"].as_str().unwrap().parse::<u64>().unwrap()).sum()
+}
+
+/// Checks that the numbers of requests leave none out: those of one snapshot have the same number, and the next has
+/// theirs and how many they were. One may stand there once more: that which was under way when the collector ended, and
+/// may have arrived without an answer.
+fn assert_no_hole(numbers: &[u64]) {
+    let (mut at, mut repeated) = (0, 0);
+    for group in numbers.chunk_by(|a, b| a == b) {
+        assert!(group[0] <= at && group[0] + 1 >= at, "{} instead of {at} in {numbers:?}", group[0]);
+        repeated += at - group[0];
+        at = group[0] + group.len() as u64;
+    }
+    assert!(repeated <= 1, "{numbers:?}");
+}
+
+#[tokio::test]
+async fn a_collector_that_was_away_gets_every_request_in_order() {
+    let Some(mut collector) = Collector::start().await else { return };
+    for protocol in ["http/protobuf", "grpc"] {
+        let endpoint = if protocol == "grpc" { &collector.grpc } else { &collector.endpoint };
+        let otlp = format!("otlp: {{ endpoint: '{endpoint}', protocol: {protocol}, interval: 200ms }}\n");
+        let before = collector.requests().len();
+        let mut bridge = Bridge::start(&format!("{OWN}{otlp}")).await;
+        until_delivered(&bridge, &["default".to_owned()], 5.0).await;
+        collector.end().await;
+        let waiting = || async {
+            let series = bridge.series().await;
+            (series["linkit_bridge_push_queued_batches{endpoint=\"default\"}"] >= 10.0).then_some(())
+        };
+        eventually("batches waiting", waiting).await;
+        collector.revive().await;
+        until_drained(&bridge).await;
+        bridge.process.signal("-TERM");
+        assert!(bridge.process.ended().await.success());
+        collector.end().await;
+        let numbers: Vec<_> = collector.requests()[before..].iter().map(number).collect();
+        assert!(numbers.len() > 15, "{protocol}: {numbers:?}");
+        assert_no_hole(&numbers);
+        collector.revive().await;
+    }
+}
+
+/// Waits until what waited is delivered.
+async fn until_drained(bridge: &Bridge) {
+    let drained = || async {
+        let series = bridge.series().await;
+        (series["linkit_bridge_push_queued_batches{endpoint=\"default\"}"] <= 1.0).then_some(())
+    };
+    eventually("the backlog being delivered", drained).await;
+}
+
+#[tokio::test]
+async fn prometheus_killed_and_started_again_has_no_hole() {
+    let Some(program) = peer("prometheus") else { return };
+    let config = "storage: { tsdb: { out_of_order_time_window: 24h } }\n";
+    let mut prometheus = Prometheus::start(&program, config, &["--web.enable-otlp-receiver"]).await;
+    // Longer than a snapshot is shared: samples of one time would be one, and could not be counted.
+    let otlp = format!("otlp: {{ endpoint: '{}/api/v1/otlp', interval: 1100ms }}\n", prometheus.url);
+    let mut bridge = Bridge::start(&format!("{OWN}{otlp}")).await;
+    until_delivered(&bridge, &["default".to_owned()], 3.0).await;
+    prometheus.kill().await;
+    let waiting = || async {
+        let series = bridge.series().await;
+        (series["linkit_bridge_push_queued_batches{endpoint=\"default\"}"] >= 4.0).then_some(())
+    };
+    eventually("batches waiting", waiting).await;
+    prometheus.revive().await;
+    until_drained(&bridge).await;
+    bridge.process.signal("-TERM");
+    assert!(bridge.process.ended().await.success());
+    let output = bridge.process.output();
+    assert!(!output.contains("refused for good"), "{output}");
+    let delivered = prometheus.samples("linkit_bridge_push_delivered_total", "10m").await;
+    let queued = prometheus.samples("linkit_bridge_push_queued_batches", "10m").await;
+    let times = |samples: &[(i64, f64)]| samples.iter().map(|(time, _)| *time).collect::<Vec<_>>();
+    assert_eq!(times(&delivered), times(&queued));
+    let numbers: Vec<_> = delivered.iter().zip(&queued).map(|((_, a), (_, b))| (a + b) as usize).collect();
+    assert!(numbers.len() > 7, "{numbers:?}");
+    assert_eq!(numbers, (0..numbers.len()).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_figure_whose_source_is_gone_says_so_once_and_then_is_silent() {
+    let Some(collector) = Collector::start().await else { return };
+    let mut source = Process::start("a source", Command::new("sleep").arg("600"));
+    let bridge = Bridge::start(&format!(
+        "runtime: {{ source: process, pid: {}, interval: 100ms }}\nstale_after: 1s\nexpire_after: 2s\n\
+         otlp: {{ endpoint: '{}', interval: 200ms }}\n",
+        source.id(),
+        collector.endpoint
+    ))
+    .await;
+    until_delivered(&bridge, &["default".to_owned()], 5.0).await;
+    source.signal("-KILL");
+    source.ended().await;
+    let flags = |request: &Value| {
+        let points = points(request, "linkit.runtime.cpus");
+        points.first().map(|point| point["flags"].as_u64().unwrap_or(0))
+    };
+    let silent = || async {
+        let requests = collector.requests();
+        let word = requests.iter().position(|request| flags(request) == Some(1));
+        word.filter(|word| requests.len() > word + 10).map(|_| requests)
+    };
+    let requests = eventually("some requests after the word that it is gone", silent).await;
+    let told: Vec<_> = requests.iter().filter_map(flags).collect();
+    assert_eq!(told.iter().filter(|flags| **flags == 1).count(), 1);
+    assert_eq!(told.last(), Some(&1), "nothing comes after it");
+    let starts = requests.iter().flat_map(|request| points(request, "linkit.bridge.push.delivered"));
+    let starts: BTreeSet<_> = starts.map(|point| point["startTimeUnixNano"].to_string()).collect();
+    assert_eq!(starts.len(), 1, "a start moves but for a reset");
+}
+
+#[tokio::test]
+async fn a_dead_endpoint_of_several_holds_up_no_other() {
+    let Some(collector) = Collector::start().await else { return };
+    let bridge = Bridge::start(&format!(
+        "{OWN}otlp:\n  - {{ name: dead, endpoint: 'http://127.0.0.1:{}', interval: 200ms }}\n  \
+         - {{ name: alive, endpoint: '{}', interval: 200ms, temporality: delta }}\n",
+        free_port(),
+        collector.endpoint
+    ))
+    .await;
+    until_delivered(&bridge, &["alive".to_owned()], 5.0).await;
+    let series = bridge.series().await;
+    assert!(series[&delivered("dead")] < 1.0 && series[&attempts("dead", "unanswered")] >= 1.0);
+    let requests = collector.requests();
+    let scopes = requests.iter().flat_map(|request| request["resourceMetrics"][0]["scopeMetrics"].as_array().unwrap());
+    let metrics: Vec<_> = scopes.flat_map(|scope| scope["metrics"].as_array().unwrap()).collect();
+    let counters: Vec<_> = metrics.iter().filter(|metric| metric["sum"]["isMonotonic"] == true).collect();
+    assert!(!counters.is_empty() && counters.iter().all(|metric| metric["sum"]["aggregationTemporality"] == 1));
+    // What was delivered by the differences is what the bridge says it delivered.
+    let told = requests.iter().flat_map(|request| points(request, "linkit.bridge.push.delivered"));
+    let told = told.filter(|point| attribute(point, "endpoint").as_deref() == Some("alive"));
+    let told: u64 = told.map(|point| point["asInt"].as_str().unwrap().parse::<u64>().unwrap()).sum();
+    assert!(told >= 3 && told as usize <= requests.len(), "{told} of {}", requests.len());
+}
