@@ -10,6 +10,7 @@ mod message;
 pub use address::Endpoint;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -17,18 +18,20 @@ use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT};
+use http::request::Parts;
 use http::{Request, Response, Uri};
 use opentelemetry_http::{HttpClient, HttpError};
 use opentelemetry_otlp::{MetricExporter, Protocol, WithExportConfig, WithHttpConfig};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_sdk::metrics::Temporality;
+use opentelemetry_sdk::metrics::data::ResourceMetrics;
 use opentelemetry_sdk::metrics::exporter::PushMetricExporter;
 use prost::Message;
 use secrecy::SecretString;
 
 use crate::registry::Snapshot;
 use address::{address, headers};
-use message::complete;
+use message::{complete, join};
 
 /// Where OTLP requests go and how.
 #[derive(Debug, Default)]
@@ -119,12 +122,9 @@ impl Otlp {
     /// # Errors
     /// When the exporter cannot encode it.
     pub async fn render(&self, snapshot: &Snapshot) -> Result<Option<OtlpRequest>, OtlpError> {
-        self.exporter.export(&snapshot.metrics).await.map_err(|error| OtlpError::Encode(error.to_string()))?;
-        let kept = self.kept.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(request) = kept else { return Err(OtlpError::Encode("the exporter made no request".to_owned())) };
-        let (parts, body) = request.into_parts();
-        let mut message =
-            ExportMetricsServiceRequest::decode(body).map_err(|error| OtlpError::Encode(error.to_string()))?;
+        let figures = snapshot.metrics.figures(&snapshot.families).map_err(OtlpError::Encode)?;
+        let (parts, mut message) = self.encode(&figures).await?;
+        join(&mut message, self.encode(snapshot.metrics.program()).await?.1);
         let points = complete(&mut message, snapshot);
         if points == 0 {
             return Ok(None);
@@ -135,6 +135,15 @@ impl Otlp {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
         Ok(Some(OtlpRequest { uri: parts.uri, headers, body: body.into(), points }))
+    }
+
+    /// What the exporter makes of data of the SDK.
+    async fn encode(&self, metrics: &ResourceMetrics) -> Result<(Parts, ExportMetricsServiceRequest), OtlpError> {
+        let failed = |error: &dyn fmt::Display| OtlpError::Encode(error.to_string());
+        self.exporter.export(metrics).await.map_err(|error| failed(&error))?;
+        let kept = self.kept.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let (parts, body) = kept.ok_or_else(|| failed(&"the exporter made no request"))?.into_parts();
+        Ok((parts, ExportMetricsServiceRequest::decode(body).map_err(|error| failed(&error))?))
     }
 
     /// The exporter's headers, but for what `OTEL_EXPORTER_OTLP_HEADERS` added if the config has headers of its own:

@@ -1,32 +1,23 @@
-//! The SDK's side: instruments built from the catalogue, the one reader, and from its data to families.
+//! The SDK's side: the provider for what is recorded into, the one reader on it, and from its data to families.
 
 use std::borrow::Cow;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use opentelemetry::metrics::{AsyncInstrument, Histogram as SdkHistogram, Meter, MeterProvider};
+use opentelemetry::metrics::{Histogram as SdkHistogram, Meter, MeterProvider};
 use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::metrics::data::{AggregatedMetrics, Metric, MetricData, ResourceMetrics};
 use opentelemetry_sdk::metrics::reader::MetricReader;
-use opentelemetry_sdk::metrics::{
-    Instrument, InstrumentKind, ManualReader, Pipeline, SdkMeterProvider, Stream, Temporality,
-};
+use opentelemetry_sdk::metrics::{InstrumentKind, ManualReader, Pipeline, SdkMeterProvider, Temporality};
 use opentelemetry_sdk::resource::{Resource, TelemetryResourceDetector};
 
 use super::durations::Durations;
-use super::frame::{Frame, FrameCell};
+use super::sdk::{SdkFigures, SdkMetrics};
 use super::snapshot::{Family, Histogram, Point, PointValue, Scope};
-use crate::catalog::{CUSTOM_SERIES_MAX, CustomFigure, FIGURES, Figure, FigureId, Kind};
+use crate::catalog::{CustomFigure, FIGURES, Figure, FigureId, Kind};
 use crate::reading::Number;
-
-/// Series a figure may have before the SDK folds the rest into one overflow series; each place costs memory at once.
-const SERIES_MAX: usize = 128;
-const _: () = assert!(CUSTOM_SERIES_MAX < SERIES_MAX);
-
-/// Series a collector of custom figures may add to a figure about collectors: its classes of errors are the most.
-const COLLECTOR_SERIES_MAX: usize = 24;
 
 /// Buckets of the bridge's own durations: from a skipped poll of SQLite to the longest deadline.
 const DURATION_BOUNDS_S: [f64; 14] =
@@ -34,7 +25,13 @@ const DURATION_BOUNDS_S: [f64; 14] =
 
 /// A [`ManualReader`] that the provider and the registry share: the SDK offers no other way to read on demand.
 #[derive(Clone, Debug)]
-struct SharedReader(Arc<ManualReader>);
+pub(super) struct SharedReader(Arc<ManualReader>);
+
+impl SharedReader {
+    pub(super) fn new() -> Self {
+        Self(Arc::new(ManualReader::builder().with_temporality(Temporality::Cumulative).build()))
+    }
+}
 
 impl MetricReader for SharedReader {
     fn register_pipeline(&self, pipeline: Weak<Pipeline>) {
@@ -58,18 +55,19 @@ impl MetricReader for SharedReader {
     }
 }
 
-/// The provider with an instrument for each figure, the custom ones included.
+/// The provider of an embedding program's instruments and of the bridge's own durations, and what makes the figures
+/// the SDK's.
 pub(super) struct Instruments {
     reader: SharedReader,
     provider: SdkMeterProvider,
     resource: Vec<(String, String)>,
+    scope: Arc<Scope>,
     durations: Durations,
-    cell: FrameCell,
+    figures: Arc<SdkFigures>,
 }
 
 impl Instruments {
     pub(super) fn new(resource: &[(String, String)], custom: &[Arc<CustomFigure>]) -> Self {
-        let reader = SharedReader(Arc::new(ManualReader::builder().with_temporality(Temporality::Cumulative).build()));
         let attributes = resource.iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone()));
         let resource = Resource::builder_empty()
             .with_detector(Box::new(TelemetryResourceDetector))
@@ -77,19 +75,20 @@ impl Instruments {
             .build();
         let mut told: Vec<_> = resource.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
         told.sort();
-        let figures = custom.to_vec();
-        let provider = SdkMeterProvider::builder()
-            .with_reader(reader.clone())
-            .with_resource(resource)
-            .with_view(move |instrument: &Instrument| limit_series(instrument, &figures))
-            .build();
-        let scope =
+        let reader = SharedReader::new();
+        let provider = SdkMeterProvider::builder().with_reader(reader.clone()).with_resource(resource.clone()).build();
+        let ours =
             InstrumentationScope::builder(env!("CARGO_PKG_NAME")).with_version(env!("CARGO_PKG_VERSION")).build();
-        let meter = provider.meter_with_scope(scope);
-        let cell = FrameCell::new();
-        let durations = Durations::new(FIGURES.iter().filter_map(|figure| build(&meter, figure, &cell)).collect());
-        custom.iter().for_each(|figure| build_custom(&meter, figure, &cell));
-        Self { reader, provider, resource: told, durations, cell }
+        let meter = provider.meter_with_scope(ours.clone());
+        let scope = Arc::new(scope(&ours));
+        Self {
+            reader,
+            provider,
+            resource: told,
+            scope,
+            durations: Durations::new(histograms(&meter)),
+            figures: Arc::new(SdkFigures::new(resource, ours, custom)),
+        }
     }
 
     pub(super) const fn provider(&self) -> &SdkMeterProvider {
@@ -101,115 +100,51 @@ impl Instruments {
         &self.resource
     }
 
+    /// The scope of the bridge's own families.
+    pub(super) const fn scope(&self) -> &Arc<Scope> {
+        &self.scope
+    }
+
     /// Records a duration; `attributes` sorted by key.
-    pub(super) fn record(&self, figure: FigureId, seconds: f64, attributes: Vec<KeyValue>) {
+    pub(super) fn record(&self, figure: FigureId, seconds: f64, attributes: &[(&'static str, &str)]) {
         self.durations.record(figure, seconds, attributes);
     }
 
-    /// Collects all instruments, the catalogue's from `frame`: in the SDK's form and as families.
-    pub(super) fn collect(&self, frame: &Arc<Frame>) -> Result<(ResourceMetrics, Vec<Family>), String> {
-        self.cell.set(Arc::clone(frame));
+    /// Collects what was recorded: in the SDK's form and as families.
+    pub(super) fn collect(&self) -> Result<(SdkMetrics, Vec<Family>), String> {
         let mut metrics = ResourceMetrics::default();
         let observed = self.durations.observe();
-        // Our callbacks cannot panic; those of an embedding program's instruments may, and must not end who collects.
+        // Callbacks of an embedding program's instruments may panic, and must not end who collects.
         let collected = std::panic::catch_unwind(AssertUnwindSafe(|| self.reader.collect(&mut metrics)));
         match collected {
             Ok(Ok(())) => {
-                let mut families = families(&metrics, frame);
+                let mut families = families(&metrics);
                 observed.attach(&mut families);
-                Ok((metrics, families))
+                Ok((SdkMetrics::new(metrics, Arc::clone(&self.figures)), families))
             }
             Ok(Err(error)) => Err(error.to_string()),
             Err(_) => Err("a callback panicked".to_owned()),
         }
     }
+
+    /// The same where nothing could be collected.
+    pub(super) fn nothing(&self) -> (SdkMetrics, Vec<Family>) {
+        (SdkMetrics::new(ResourceMetrics::default(), Arc::clone(&self.figures)), Vec::new())
+    }
 }
 
-/// The cardinality each of our instruments needs; other instruments keep the SDK's default.
-fn limit_series(instrument: &Instrument, custom: &[Arc<CustomFigure>]) -> Option<Stream> {
-    let limit = match FIGURES.iter().find(|figure| figure.name == instrument.name()) {
-        Some(figure) if figure.attributes.is_empty() => 1,
-        // Each collector of custom figures reads one at least.
-        Some(figure) if figure.attributes.contains(&"collector") => SERIES_MAX + custom.len() * COLLECTOR_SERIES_MAX,
-        Some(_) => SERIES_MAX,
-        None => {
-            let figure = custom.iter().find(|figure| figure.name() == instrument.name())?;
-            if figure.attributes().is_empty() { 1 } else { SERIES_MAX }
-        }
+/// The histograms among the figures.
+fn histograms(meter: &Meter) -> Vec<(FigureId, SdkHistogram<f64>)> {
+    let histograms = FIGURES.iter().filter(|figure| figure.kind == Kind::Histogram);
+    let build = |figure: &Figure| {
+        let histogram = meter.f64_histogram(figure.name).with_unit(figure.unit).with_description(figure.description());
+        (figure.id, histogram.with_boundaries(DURATION_BOUNDS_S.to_vec()).build())
     };
-    Stream::builder().with_cardinality_limit(limit).build().ok()
+    histograms.map(build).collect()
 }
 
-/// Builds the instrument of a figure; histograms are recorded into, all others observe the frame.
-fn build(meter: &Meter, figure: &'static Figure, cell: &FrameCell) -> Option<(FigureId, SdkHistogram<f64>)> {
-    macro_rules! observe {
-        ($builder:ident, $convert:expr) => {{
-            let (cell, id) = (cell.clone(), figure.id);
-            meter
-                .$builder(figure.name)
-                .with_unit(figure.unit)
-                .with_description(figure.description())
-                .with_callback(move |observer| {
-                    for series in cell.get().series(id) {
-                        observer.observe($convert(series.value), &series.key_values);
-                    }
-                })
-                .build();
-        }};
-    }
-    match (figure.kind, figure.is_seconds()) {
-        (Kind::Gauge, false) => observe!(u64_observable_gauge, |value| value),
-        (Kind::Gauge, true) => observe!(f64_observable_gauge, to_seconds),
-        (Kind::Counter, false) => observe!(u64_observable_counter, |value| value),
-        (Kind::Counter, true) => observe!(f64_observable_counter, to_seconds),
-        (Kind::Histogram, _) => {
-            let histogram = meter
-                .f64_histogram(figure.name)
-                .with_unit(figure.unit)
-                .with_description(figure.description())
-                .with_boundaries(DURATION_BOUNDS_S.to_vec())
-                .build();
-            return Some((figure.id, histogram));
-        }
-    }
-    None
-}
-
-/// Builds the instrument of a custom figure. It holds the nearest floats; [`families`] puts the exact numbers back.
-fn build_custom(meter: &Meter, figure: &Arc<CustomFigure>, cell: &FrameCell) {
-    let (observed, cell) = (Arc::clone(figure), cell.clone());
-    let callback = move |observer: &dyn AsyncInstrument<f64>| {
-        for series in cell.get().custom(observed.name()) {
-            observer.observe(series.value.to_float(), &series.key_values);
-        }
-    };
-    macro_rules! observe {
-        ($builder:ident) => {
-            drop(
-                meter
-                    .$builder(figure.name().to_owned())
-                    .with_unit(figure.unit().to_owned())
-                    .with_description(figure.description())
-                    .with_callback(callback)
-                    .build(),
-            )
-        };
-    }
-    match figure.kind() {
-        Kind::Counter => observe!(f64_observable_counter),
-        Kind::Gauge | Kind::Histogram => observe!(f64_observable_gauge),
-    }
-}
-
-/// Nanoseconds as seconds: the nearest float, so that whole nanoseconds below 2^51 (26 days) come back by rounding.
-#[expect(clippy::cast_precision_loss, reason = "an instrument in seconds is a float")]
-pub(super) fn to_seconds(nanoseconds: u64) -> f64 {
-    nanoseconds as f64 / 1e9
-}
-
-/// From the SDK's data to families sorted by name, each series with the start and time of its reading, those of custom
-/// figures with its exact value.
-fn families(metrics: &ResourceMetrics, frame: &Frame) -> Vec<Family> {
+/// From the SDK's data to families sorted by name, and their points by attributes.
+fn families(metrics: &ResourceMetrics) -> Vec<Family> {
     let mut families: Vec<Family> = metrics
         .scope_metrics()
         .flat_map(|held| {
@@ -218,27 +153,7 @@ fn families(metrics: &ResourceMetrics, frame: &Frame) -> Vec<Family> {
         })
         .filter(|family| !family.points.is_empty())
         .collect();
-    families.sort_by(|a, b| (&a.name, &a.scope.name).cmp(&(&b.name, &b.scope.name)));
-    for family in &mut families {
-        family.points.sort_by(|a, b| a.attributes.cmp(&b.attributes));
-        let figure = FIGURES.iter().find(|figure| figure.name == family.name);
-        family.section = match figure {
-            Some(figure) => figure.section.cloned(),
-            None => frame.custom_section(&family.name).cloned(),
-        };
-        for point in &mut family.points {
-            let (start, time) = if let Some(figure) = figure {
-                let Some(series) = frame.find(figure.id, &point.attributes) else { continue };
-                (series.start, series.time)
-            } else {
-                let Some(series) = frame.find_custom(&family.name, &point.attributes) else { continue };
-                point.value = PointValue::Number(series.value);
-                (series.start, series.time)
-            };
-            point.start = start.map(|start| start.0).filter(|_| family.kind == Kind::Counter);
-            point.time = time.0;
-        }
-    }
+    families.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
     families
 }
 
@@ -252,13 +167,23 @@ fn scope(scope: &InstrumentationScope) -> Scope {
 }
 
 fn family(metric: &Metric, scope: &Arc<Scope>) -> Option<Family> {
-    let (kind, points) = match metric.data() {
+    let (kind, mut points) = match metric.data() {
         AggregatedMetrics::U64(data) => points(data, |value| Number::Int(value.into())),
         AggregatedMetrics::I64(data) => points(data, |value| Number::Int(value.into())),
         AggregatedMetrics::F64(data) => points(data, Number::Float),
     }?;
+    points.sort_by(|a, b| a.attributes.cmp(&b.attributes));
     let (name, unit, help) = (metric.name().to_owned(), metric.unit().to_owned(), metric.description().to_owned());
-    Some(Family { name, unit, help, kind, scope: Arc::clone(scope), section: None, points })
+    Some(Family {
+        name,
+        unit,
+        help,
+        kind,
+        scope: Arc::clone(scope),
+        section: None,
+        points: points.into(),
+        layout: None,
+    })
 }
 
 /// The series of one instrument. Exponential histograms have no place in the text formats and are left to OTLP.
@@ -290,13 +215,13 @@ fn points<T: Copy>(data: &MetricData<T>, number: impl Fn(T) -> Number) -> Option
                 attributes: attributes(point.attributes()),
                 start: Some(start),
                 time,
-                value: PointValue::Histogram(Histogram {
+                value: PointValue::Histogram(Box::new(Histogram {
                     bounds: point.bounds().collect(),
                     counts: point.bucket_counts().collect(),
                     sum: number(point.sum()).to_float(),
                     count: point.count(),
                     native: None,
-                }),
+                })),
             });
             Some((Kind::Histogram, points.collect()))
         }

@@ -275,3 +275,16 @@ fn a_path_that_cannot_be_served_is_an_error_not_a_panic() {
         assert!(error.contains(&format!("{path:?}")) && error.contains("default is /metrics"), "{error}");
     }
 }
+
+#[tokio::test]
+async fn routes_of_an_embedding_program_stand_beside_the_bridges_own() {
+    let (registry, clock) = registry();
+    let info = ServerInfo { service: String::new(), version: None, environment: String::new(), clock };
+    let server = Server::new(ServerConfig::default(), registry, prometheus::Registry::new(), info).unwrap();
+    let router = server.with_routes(Router::new().route("/mine", get(async || "mine"))).router();
+    for (path, expected) in [("/mine", StatusCode::OK), ("/metrics", StatusCode::OK), ("/none", StatusCode::NOT_FOUND)]
+    {
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        assert_eq!(router.clone().oneshot(request).await.unwrap().status(), expected, "{path}");
+    }
+}

@@ -161,7 +161,7 @@ fn values(kind: Kind) -> BoxedStrategy<PointValue> {
                 let counts: Vec<_> = counts[..=bounds.len()].iter().map(|count| u64::from(*count)).collect();
                 let bounds = bounds.into_iter().map(|bound| f64::from(bound) / 64.0).collect();
                 let count = counts.iter().sum();
-                PointValue::Histogram(Histogram { bounds, counts, sum: 2.5, count, native: None })
+                PointValue::Histogram(Box::new(Histogram { bounds, counts, sum: 2.5, count, native: None }))
             })
             .boxed(),
     }
@@ -181,7 +181,7 @@ fn families() -> impl Strategy<Value = Family> {
                     value,
                 });
                 let scope = Arc::new(Scope { name: scope, ..Scope::default() });
-                Family { name, unit, help, kind, scope, section: None, points: points.collect() }
+                Family { name, unit, help, kind, scope, section: None, points: points.collect(), layout: None }
             },
         )
     })
@@ -240,7 +240,7 @@ fn agree(readers: &mut [Reader], snapshot: &Snapshot, config: &PageConfig) -> Re
 fn expected(snapshot: &Snapshot) -> Vec<(BTreeMap<String, String>, u64)> {
     let mut expected = Vec::new();
     for family in &snapshot.families {
-        for point in &family.points {
+        for point in family.points.iter() {
             let PointValue::Number(number) = point.value else { continue };
             // The one character that no text format can be read with.
             let readable = |text: &str| text.replace('\0', "\u{fffd}");
@@ -282,7 +282,7 @@ fn arbitrary_snapshots_read_back_the_same_in_every_format() {
                 let is_special = snapshot
                     .families
                     .iter()
-                    .flat_map(|family| &family.points)
+                    .flat_map(|family| family.points.iter())
                     .any(|point| point.attributes.iter().any(|(key, _)| is_changed(key)));
                 prop_assert!(is_special || read.get(&labels) == Some(&value), "{:?} {:x} in {:?}", labels, value, read);
             }

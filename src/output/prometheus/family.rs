@@ -5,10 +5,10 @@ use std::borrow::Cow;
 
 use prometheus::proto::{Bucket, Summary};
 
-use super::labels::{Labels, readable};
+use super::labels::{Labels, ScopeLabels, is_metric_name, readable};
 use super::{DropReason, Escaping, PageConfig, selection};
-use crate::catalog::{Kind, READ_AT_AN_INTERVAL, unit_word};
-use crate::registry::{self, NativeHistogram, Number, PointValue, Snapshot};
+use crate::catalog::{Kind, READ_AT_AN_INTERVAL, Translation, unit_word};
+use crate::registry::{self, NativeHistogram, Number, Point, PointValue, Scope, Snapshot};
 
 /// The kinds of families a page can hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub(super) enum Origin<'a> {
 /// One family.
 #[derive(Clone, Debug)]
 pub(super) struct PageFamily<'a> {
-    /// Its name in the text formats, of any characters until it is [escaped](Self::escape): a counter's ends in
+    /// Its name in the text formats, of any characters until it is [escaped](Self::escape_name): a counter's ends in
     /// `_total` unless suffixes are off or it is a joined one, an info's in `_info`.
     pub(super) name: Cow<'a, str>,
     pub(super) kind: PageKind,
@@ -45,7 +45,19 @@ pub(super) struct PageFamily<'a> {
     pub(super) origin: Origin<'a>,
     /// The part of the page it belongs to.
     pub(super) section: &'a str,
+    /// An instrument's points until they are [made](Self::make_series) series.
+    pub(super) points: Option<Points<'a>>,
     pub(super) series: Vec<Series<'a>>,
+    /// As in [`registry::Family::layout`].
+    pub(super) layout: Option<u64>,
+}
+
+/// The points of an instrument, and how they become series.
+#[derive(Clone, Debug)]
+pub(super) struct Points<'a> {
+    points: &'a [Point],
+    scope: Option<&'a Scope>,
+    translation: Translation,
 }
 
 /// One series.
@@ -136,10 +148,33 @@ impl Value<'_> {
     }
 }
 
+impl<'a> Points<'a> {
+    fn scope(&self) -> ScopeLabels<'a> {
+        ScopeLabels::of(self.scope, self.translation)
+    }
+
+    fn series(&self, point: &'a Point, scope: &ScopeLabels<'a>) -> Series<'a> {
+        Series {
+            labels: Labels::of_attributes(&point.attributes, scope, self.translation),
+            start: point.start,
+            value: match &point.value {
+                PointValue::Number(number) => Value::Number(*number),
+                PointValue::Histogram(histogram) => Value::Histogram(Histogram {
+                    buckets: Buckets::Single(histogram),
+                    sum: histogram.sum,
+                    count: histogram.count,
+                    native: histogram.native.as_ref(),
+                }),
+            },
+        }
+    }
+}
+
 impl<'a> PageFamily<'a> {
     /// The resource's attributes as the `target` info family; `None` if there are none.
     pub(super) fn of_resource(resource: &'a [(String, String)], config: &PageConfig) -> Option<Self> {
-        let labels = Labels::of_attributes(resource, None, config.translation);
+        let none = ScopeLabels::of(None, config.translation);
+        let labels = Labels::of_attributes(resource, &none, config.translation);
         (labels.len() > 0).then(|| Self {
             name: "target_info".into(),
             kind: PageKind::Info,
@@ -147,6 +182,8 @@ impl<'a> PageFamily<'a> {
             help: "Target metadata.".into(),
             origin: Origin::Resource,
             section: "",
+            points: None,
+            layout: None,
             series: vec![Series { labels, start: None, value: Value::Number(Number::Int(1)) }],
         })
     }
@@ -159,28 +196,62 @@ impl<'a> PageFamily<'a> {
             Kind::Histogram => PageKind::Histogram,
         };
         let scope = config.scope_labels.then_some(&*family.scope);
-        let series = family.points.iter().map(|point| Series {
-            labels: Labels::of_attributes(&point.attributes, scope, config.translation),
-            start: point.start,
-            value: match &point.value {
-                PointValue::Number(number) => Value::Number(*number),
-                PointValue::Histogram(histogram) => Value::Histogram(Histogram {
-                    buckets: Buckets::Single(histogram),
-                    sum: histogram.sum,
-                    count: histogram.count,
-                    native: histogram.native.as_ref(),
-                }),
-            },
-        });
+        let mut name = config.translation.name(&family.name, &family.unit, family.kind);
+        if let Cow::Owned(readable) = readable(&name) {
+            name = readable;
+        }
         Self {
-            name: readable(&config.translation.name(&family.name, &family.unit, family.kind)).into_owned().into(),
+            name: name.into(),
             kind,
             unit: &family.unit,
             help: help(family, snapshot),
             origin: Origin::Instrument(&family.name),
             section: selection::section(family),
-            series: series.collect(),
+            points: Some(Points { points: &family.points, scope, translation: config.translation }),
+            series: Vec::new(),
+            layout: family.layout,
         }
+    }
+
+    /// The values of an instrument's points, if all are numbers that its kind allows, and none has a start where the
+    /// page `tells_starts`.
+    pub(super) fn numbers(&self, tells_starts: bool) -> Option<impl Iterator<Item = Number>> {
+        let kind = self.kind;
+        let number = move |point: &Point| match point.value {
+            PointValue::Number(_) if tells_starts && point.start.is_some() => None,
+            PointValue::Number(number) if Value::Number(number).is_valid(kind) => Some(number),
+            PointValue::Number(_) | PointValue::Histogram(_) => None,
+        };
+        let points = self.points.as_ref()?.points;
+        points.iter().all(|point| number(point).is_some()).then(move || points.iter().filter_map(number))
+    }
+
+    /// Makes the series of an instrument's points. Until then they take no room: a page has many, and needs those of
+    /// one family at a time.
+    pub(super) fn make_series(&mut self) {
+        if let Some(points) = self.points.take() {
+            let scope = points.scope();
+            self.series = points.points.iter().map(|point| points.series(point, &scope)).collect();
+        }
+    }
+
+    /// Whether it has no series.
+    pub(super) fn is_empty(&self) -> bool {
+        self.series.is_empty() && self.points.as_ref().is_none_or(|points| points.points.is_empty())
+    }
+
+    /// The most that `each` says of some of its series that stand for the others, for all of them.
+    pub(super) fn estimate(&self, each: impl Fn(&Series<'a>) -> usize) -> usize {
+        let len = self.points.as_ref().map_or(self.series.len(), |points| points.points.len());
+        let some = [0, len / 2, len.saturating_sub(1)].into_iter().take(len);
+        let most = match &self.points {
+            Some(points) => {
+                let scope = points.scope();
+                some.map(|at| each(&points.series(&points.points[at], &scope))).max()
+            }
+            None => some.map(|at| each(&self.series[at])).max(),
+        };
+        len * most.unwrap_or_default()
     }
 
     /// The name OpenMetrics gives the family: without the suffix of a counter's or an info's sample.
@@ -195,25 +266,26 @@ impl<'a> PageFamily<'a> {
         if is_misnamed { PageKind::Unknown } else { self.kind }
     }
 
-    /// Whether its name can stand on a page.
-    pub(super) fn has_valid_name(&self) -> bool {
-        !stem(&Escaping::Underscores.metric(&self.name), self.kind).is_empty()
-    }
-
-    /// Every name that it or a sample of it has in some escaping scheme; the family's own is always taken.
+    /// Every name that it or a sample of it has in some escaping scheme; the family's own is always taken. None if its
+    /// name cannot stand on a page.
     pub(super) fn sample_names(&self) -> Vec<String> {
+        let schemes = if is_metric_name(&self.name) { &[Escaping::AllowUtf8] } else { &Escaping::ALL[..] };
         let mut names = Vec::new();
-        for name in Escaping::ALL.map(|escaping| escaping.metric(&self.name)) {
+        for name in schemes.iter().map(|escaping| escaping.metric(&self.name)) {
             let stem = stem(&name, self.kind);
             let suffixes: &[&str] = match self.kind {
+                _ if stem.is_empty() => return Vec::new(),
                 PageKind::Counter if stem.len() < name.len() => &["", "_total", "_created"],
                 PageKind::Counter | PageKind::Gauge | PageKind::Unknown => &[""],
                 PageKind::Histogram => &["", "_bucket", "_count", "_sum", "_created"],
                 PageKind::Summary => &["", "_count", "_sum", "_created"],
                 PageKind::Info => &["", "_info"],
             };
-            let of_scheme = suffixes.iter().map(|suffix| format!("{stem}{suffix}"));
-            names.extend(of_scheme.filter(|name| !names.contains(name)).collect::<Vec<_>>());
+            for name in suffixes.iter().map(|suffix| [stem, suffix].concat()) {
+                if !names.contains(&name) {
+                    names.push(name);
+                }
+            }
         }
         names
     }
@@ -258,8 +330,8 @@ impl<'a> PageFamily<'a> {
         reasons
     }
 
-    /// Its names in a scheme.
-    pub(super) fn escape(&mut self, escaping: Escaping) {
+    /// Its name in a scheme.
+    pub(super) fn escape_name(&mut self, escaping: Escaping) {
         let escaped = match escaping.metric(&self.name) {
             Cow::Owned(name) => Some(name),
             Cow::Borrowed(_) => None,
@@ -267,17 +339,23 @@ impl<'a> PageFamily<'a> {
         if let Some(name) = escaped {
             self.name = Cow::Owned(name);
         }
-        for series in &mut self.series {
-            let labels = std::mem::replace(&mut series.labels, Labels::Attributes(&[]));
+    }
+
+    /// The names of its labels in a scheme.
+    pub(super) fn escape_labels(&mut self, escaping: Escaping) {
+        for series in self.series.iter_mut().filter(|series| !series.labels.are_plain()) {
+            let labels = std::mem::replace(&mut series.labels, Labels::Pairs(&[]));
             series.labels = labels.escaped(escaping);
         }
     }
 
-    /// Puts the series in order.
-    pub(super) fn sort(&mut self) {
-        if !self.series.is_sorted_by(|a, b| a.labels.order(&b.labels).is_le()) {
+    /// Puts the series in order; whether they were.
+    pub(super) fn sort(&mut self) -> bool {
+        let is_sorted = self.series.is_sorted_by(|a, b| a.labels.order(&b.labels).is_le());
+        if !is_sorted {
             self.series.sort_by(|a, b| a.labels.order(&b.labels));
         }
+        is_sorted
     }
 }
 

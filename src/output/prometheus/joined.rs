@@ -34,6 +34,8 @@ pub(super) fn family(joined: &MetricFamily) -> (PageFamily<'_>, Option<DropReaso
         help: joined.help().into(),
         origin: Origin::Joined,
         section: OTHER,
+        points: None,
+        layout: None,
         series,
     };
     (family, reason)
