@@ -40,6 +40,10 @@ bench:
 bench-guest:
     bench/guest
 
+# The scrape page beside a static body and other libraries.
+bench-exposition:
+    bench/exposition/run
+
 # The stack: bridge, Prometheus, Grafana.
 up:
     docker compose up --build

@@ -103,22 +103,12 @@ impl Readings {
         self
     }
 
-    /// Tells since when the counters count, as it follows from the readings of the same unit `before`.
+    /// Tells since when the counters of the catalogue count, as it follows from the readings of the same unit `before`.
     pub fn go_on_from(&mut self, before: &Self) {
         for next in &mut self.values {
             let held = before.values.iter().find(|held| held.same_series(next));
             next.start = counter_start(held.map(|held| (held, before.taken)), next);
         }
-        for next in &mut self.custom {
-            let held = before.custom.iter().find(|held| held.same_series(next));
-            next.start = next.counter_start(held.map(|held| (held, before.taken)));
-        }
-    }
-
-    /// Whether all figures are as in `other`.
-    #[must_use]
-    pub fn same_values(&self, other: &Self) -> bool {
-        self.values == other.values && self.custom == other.custom
     }
 }
 

@@ -1,23 +1,29 @@
-//! The registry: OpenTelemetry instruments built from the catalogue, the latest readings behind them, and one reader.
+//! The registry: the figures of the catalogue with their latest readings, and OpenTelemetry's instruments.
 //!
-//! Readings come in by [`Registry::publish`] and [`Registry::report`]; [`Registry::current`] collects the instruments
-//! through the one reader into an immutable [`Snapshot`], which every output renders. A snapshot is shared until
+//! Readings come in by [`Registry::publish`] and [`Registry::report`]; [`Registry::current`] gathers them, with what was
+//! recorded into instruments, into an immutable [`Snapshot`], which every output renders. A snapshot is shared until
 //! something is published, it is a second old, or the UTC day or an age changes: what outputs show at one instant is
 //! always the same. The registry knows no source and no output.
 //!
-//! Why one reader: with two, the observations of one appear in the other (opentelemetry_sdk 0.33). The instruments of an
-//! embedding program have a provider of their own, see `guests.rs`.
+//! The SDK's collection copies every series, so the figures do not pass through it on their way to a page; for an
+//! exporter of the SDK they become observable instruments (`sdk.rs`). Two readers on one provider would see each other's
+//! observations (opentelemetry_sdk 0.33), so each provider has one; the instruments of an embedding program have a
+//! provider of their own, see `guests.rs`.
 
 mod durations;
 mod exponential;
-mod frame;
+mod families;
 mod guests;
 mod instruments;
 mod restore;
+mod sdk;
 mod snapshot;
+mod status;
+mod unit;
 
 pub use crate::reading::Number;
 pub use guests::InstrumentView;
+pub use sdk::SdkMetrics;
 pub use snapshot::{
     CollectorStatus, Family, Histogram, NativeHistogram, Point, PointValue, Scope, SectionStatus, Snapshot,
 };
@@ -27,24 +33,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
-use opentelemetry::KeyValue;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use tokio::sync::watch;
 
-use crate::catalog::{CustomFigure, FigureId, Section, json_fields};
+use crate::catalog::{CustomFigure, FigureId, Section};
 use crate::clock::{Clock, Moment};
 use crate::reading::{Age, Ages, Reading, Readings};
-use frame::{Frame, Held};
+use families::Figures;
 use instruments::Instruments;
+use unit::{Held, Unit};
 
 /// How long a snapshot is shared while nothing is published: the bridge's own figures are at most this old.
 const SNAPSHOT_AGE_MAX: Duration = Duration::from_secs(1);
 
 /// What the source may say of itself when the config does not.
 const SERVICE_VERSION: &str = "service.version";
-
-/// The coarsest time a receiver keeps: Prometheus tells milliseconds apart.
-const TIME_STEP: Duration = Duration::from_millis(1);
 
 /// Figures that are read at each collection instead of being published: the bridge's own.
 type Live = Box<dyn Fn(Moment) -> Vec<Reading> + Send + Sync>;
@@ -56,6 +59,8 @@ pub struct Registry {
     /// Since when the bridge's own counters count.
     started: Moment,
     instruments: Instruments,
+    /// The names of the custom figures.
+    custom: BTreeSet<String>,
     state: Mutex<State>,
     live: Mutex<Vec<Live>>,
     /// Rises with everything published, so that a snapshot knows whether it is the latest.
@@ -71,6 +76,8 @@ struct State {
     /// Units from before the start whose date was yet to come: how old they are nobody knows.
     undated: BTreeSet<(Section, String)>,
     collectors: Vec<Collected>,
+    /// The last number given to a layout.
+    layouts: u64,
 }
 
 struct Collected {
@@ -126,6 +133,7 @@ impl Registry {
     ) -> Self {
         Self {
             instruments: Instruments::new(resource, custom, views),
+            custom: custom.iter().map(|figure| figure.name().to_owned()).collect(),
             started: clock.now(),
             clock,
             ages,
@@ -169,11 +177,17 @@ impl Registry {
 
     /// Says how often `sections` are read.
     pub fn read_every(&self, sections: &[Section], interval: Duration) {
-        for held in &mut self.state().collectors {
-            if sections.contains(&held.status.section) {
-                held.status.interval = Some(interval);
+        let mut state = self.state();
+        let State { held, collectors, layouts, .. } = &mut *state;
+        for collector in collectors.iter_mut().filter(|held| sections.contains(&held.status.section)) {
+            collector.status.interval = Some(interval);
+        }
+        for ((section, _), unit) in held {
+            if sections.contains(section) {
+                unit.lay_out(layouts);
             }
         }
+        drop(state);
         self.changed();
     }
 
@@ -184,20 +198,18 @@ impl Registry {
         let mut state = self.state();
         for mut unit in units {
             let key = (unit.section.clone(), std::mem::take(&mut unit.unit));
-            let before = state.held.get(&key);
-            if let Some(held) = before {
+            let State { held, undated, layouts, .. } = &mut *state;
+            let before = held.get(&key);
+            if let Some(Unit { readings: held, .. }) = before {
                 let (is_earlier, is_older) = (unit.taken.wall < held.taken.wall, unit.taken.mono < held.taken.mono);
                 // A clock set back makes what is read later look earlier; only both together say that it is older.
-                if is_earlier && is_older && !state.undated.contains(&key) {
+                if is_earlier && is_older && !undated.contains(&key) {
                     continue;
                 }
-                unit.go_on_from(held);
-                if held.taken.wall == unit.taken.wall && !held.same_values(&unit) {
-                    unit.taken.wall = held.taken.wall.plus(TIME_STEP);
-                }
             }
-            state.undated.remove(&key);
-            state.held.insert(key, unit);
+            let next = Unit::new(unit, before, &self.custom, layouts);
+            undated.remove(&key);
+            held.insert(key, next);
         }
         drop(state);
         self.changed();
@@ -229,8 +241,6 @@ impl Registry {
 
     /// Records a duration of a histogram figure; `attributes` sorted by key.
     pub fn record(&self, figure: FigureId, took: Duration, attributes: &[(&'static str, &str)]) {
-        let attributes: Vec<_> =
-            attributes.iter().map(|(key, value)| KeyValue::new(*key, (*value).to_owned())).collect();
         self.instruments.record(figure, took.as_secs_f64(), attributes);
     }
 
@@ -270,9 +280,9 @@ impl Registry {
     fn gather(&self, version: u64) -> Snapshot {
         let now = self.clock.now();
         let state = self.state();
-        let mut frame = Frame::new();
+        let mut figures = Figures::new();
         for unit in state.held.values() {
-            frame.add_unit(unit, now, self.ages);
+            figures.add_unit(unit, now, self.ages);
         }
         let sections = Section::DOCUMENTED.map(|section| self.section_status(&state, section, now));
         let collectors: Vec<_> = state
@@ -284,21 +294,21 @@ impl Registry {
             })
             .collect();
         for (status, held) in collectors.iter().zip(&state.collectors) {
-            self.add_collector_figures(&mut frame, status, &held.errors, now);
+            self.add_collector_figures(&mut figures, status, &held.errors, now);
         }
-        let source_version = state.held.values().find_map(|unit| unit.version.clone());
+        let source_version = state.held.values().find_map(|unit| unit.readings.version.clone());
         drop(state);
         for read in lock(&self.live).iter() {
             for reading in read(now) {
-                frame.add(reading.starting(self.started.wall), now.wall);
+                figures.add(reading.starting(self.started.wall), now.wall);
             }
         }
-        frame.sort();
-        let frame = Arc::new(frame);
-        let (metrics, families) = self.instruments.collect(&frame).unwrap_or_else(|error| {
+        let (metrics, mut families) = self.instruments.collect().unwrap_or_else(|error| {
             tracing::error!(%error, "failed to collect the instruments; this is a defect, please report it");
-            Default::default()
+            self.instruments.nothing()
         });
+        families.extend(figures.into_families(self.instruments.scope()));
+        families.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
         let mut resource = self.instruments.resource().to_vec();
         if let Some(version) =
             source_version.as_ref().filter(|_| !resource.iter().any(|(key, _)| key == SERVICE_VERSION))
@@ -309,89 +319,14 @@ impl Registry {
         Snapshot { version, at: now, resource, families, sections, collectors, source_version, metrics }
     }
 
-    /// The age of the oldest thing a collector reads of a section, beyond the documented figures too.
-    fn collector_age(
-        &self,
-        state: &State,
-        sections: &[SectionStatus; 3],
-        status: &CollectorStatus,
-        now: Moment,
-    ) -> Age {
-        let units = state.held.iter().filter(|((section, _), _)| *section == status.section);
-        let oldest = units.map(|(_, unit)| Age::of(now.since(unit.taken), self.ages)).max();
-        let documented = sections.iter().find(|section| section.section == status.section).map(|section| section.age);
-        documented.max(oldest).unwrap_or(Age::Never)
-    }
-
-    fn section_status(&self, state: &State, section: Section, now: Moment) -> SectionStatus {
-        let has_source = state.collectors.iter().any(|held| held.status.section == section);
-        let mut status = SectionStatus {
-            section: section.clone(),
-            has_source,
-            age: Age::Fresh,
-            measured: None,
-            absent: vec![],
-            missing: vec![],
-        };
-        for (figure, field) in json_fields(&section) {
-            let is_it = |reading: &&Reading| {
-                reading.figure == figure.id
-                    && field.series.is_none_or(|series| reading.attributes.iter().any(|(_, value)| value == series))
-            };
-            let units =
-                state.held.range((section.clone(), String::new())..).take_while(|((held, _), _)| *held == section);
-            let found =
-                units.into_iter().find_map(|(_, unit)| unit.values.iter().find(is_it).map(|it| (it, unit.taken)));
-            let Some((reading, taken)) = found else {
-                status.missing.push(field.name);
-                continue;
-            };
-            if reading.value.is_none() {
-                status.absent.push(field.name);
-            }
-            status.age = status.age.max(Age::of(now.since(taken), self.ages));
-            status.measured =
-                Some(status.measured.map_or(taken, |oldest| if taken.mono < oldest.mono { taken } else { oldest }));
-        }
-        if !status.missing.is_empty() {
-            (status.age, status.measured) = (Age::Never, None);
-        }
-        status
-    }
-
-    /// The bridge's own figures about one collector; whether it is up is not known before its first attempt.
-    fn add_collector_figures(
-        &self,
-        frame: &mut Frame,
-        status: &CollectorStatus,
-        errors: &BTreeMap<&'static str, u64>,
-        now: Moment,
-    ) {
-        let attributes = vec![("collector", status.section.name().to_owned()), ("source", status.source.to_owned())];
-        let mut add = |figure, value| {
-            frame.add(Reading { attributes: attributes.clone(), ..Reading::of(figure, value) }, now.wall);
-        };
-        add(FigureId::CollectorStaleness, status.age.as_figure());
-        if let Some(up) = status.up {
-            add(FigureId::CollectorUp, u64::from(up));
-        }
-        if let Some(success) = status.last_success {
-            add(FigureId::CollectorLastSuccess, success.wall.0);
-        }
-        for (class, count) in errors {
-            let mut attributes = attributes.clone();
-            attributes.insert(0, ("class", (*class).to_owned()));
-            let errors = Reading::of(FigureId::CollectorErrors, *count).starting(self.started.wall);
-            frame.add(Reading { attributes, ..errors }, now.wall);
-        }
-    }
-
     fn state(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
     }
 
+    /// What was collected before is not shown again, so that nobody has to hold it.
     fn changed(&self) {
         self.generation.fetch_add(1, Ordering::Release);
+        *self.latest.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 

@@ -31,14 +31,14 @@ use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use bytes::Bytes;
-use http::HeaderValue;
+use http::{HeaderValue, Uri};
 use tokio::net::TcpListener;
 
 use crate::clock::Clock;
-use crate::output::prometheus::{PageConfig, Syntax, View};
+use crate::output::prometheus::{Lines, PageConfig, Syntax, View};
 use crate::output::telemetry_json::{JsonConfig, Unavailable};
 use crate::registry::Registry;
-use cache::{Latest, LatestBy, Rendered};
+use cache::{Answers, Latest, LatestBy, Rendered};
 
 /// The server's settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -141,8 +141,8 @@ impl Server {
         let counted = Arc::clone(&rendered);
         registry.add_live(move |_| counted.readings());
         let home = page::HomePage::new(&info, &config.telemetry_path);
-        let (documents, pages) = (Latest::new(), LatestBy::new());
-        let app = App(Arc::new(Shared { config, registry, joined, info, home, documents, pages, rendered }));
+        let (documents, pages, wishes) = (Latest::new(), LatestBy::new(), Answers::new());
+        let app = App(Arc::new(Shared { config, registry, joined, info, home, documents, pages, wishes, rendered }));
         Ok(Self { router: router(app), limits: Limits::default() })
     }
 
@@ -150,6 +150,14 @@ impl Server {
     #[must_use]
     pub const fn with_limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// The same server with routes of an embedding program, on the same listener under the same limits. They are not
+    /// among the bridge's own figures. Panics, as axum does, where both have a route of the same path.
+    #[must_use]
+    pub fn with_routes(mut self, routes: Router) -> Self {
+        self.router = self.router.merge(routes);
         self
     }
 
@@ -175,7 +183,8 @@ struct Shared {
     info: ServerInfo,
     home: page::HomePage,
     documents: Latest<Result<Document, Unavailable>>,
-    pages: LatestBy<View, encoding::Body>,
+    pages: LatestBy<View, Page>,
+    wishes: Answers<routes::Wish>,
     rendered: Arc<Rendered>,
 }
 
@@ -194,6 +203,12 @@ impl Shared {
     }
 }
 
+/// A scrape page, and what of it the next one may take.
+struct Page {
+    body: encoding::Body,
+    lines: Lines,
+}
+
 /// The documented JSON with its headers.
 struct Document {
     body: Bytes,
@@ -204,19 +219,20 @@ struct Document {
 fn router(app: App) -> Router {
     let path = app.config.telemetry_path.as_str();
     let mut router = Router::new()
-        .route("/api/v1/telemetry", get(routes::telemetry))
         .route("/api/v1/ping", get(health::ping))
         .route("/api/v1/health", get(health::health))
         .route("/-/healthy", get(health::healthy))
-        .route("/-/ready", get(health::ready))
-        .route(path, get(routes::metrics));
+        .route("/-/ready", get(health::ready));
     if path != "/" {
         router = router.route("/", get(page::home));
     }
     router
         .fallback(error::not_found)
-        .method_not_allowed_fallback(error::method_not_allowed)
+        .method_not_allowed_fallback(async |uri: Uri| error::method_not_allowed(&uri))
         .layer(from_fn_with_state(app.clone(), measure::measure))
+        // These measure themselves.
+        .route(routes::TELEMETRY_PATH, get(routes::telemetry).fallback(routes::refused))
+        .route(path, get(routes::metrics).fallback(routes::refused))
         .with_state(app)
 }
 

@@ -93,7 +93,7 @@ fn selection_is_part(given: &Given, view: &View, whole: &Read) {
 /// Every value of the page was given, and every one that was given is there if nothing was reported.
 fn is_what_was_given(given: &Given, read: &Read, dropped: &[Dropped]) {
     let mut expected = Vec::new();
-    for point in given.snapshot.families.iter().flat_map(|family| &family.points) {
+    for point in given.snapshot.families.iter().flat_map(|family| &*family.points) {
         match &point.value {
             PointValue::Number(number) => expected.push(bits(number.to_float())),
             PointValue::Histogram(histogram) => expect_histogram(histogram, &mut expected),

@@ -160,7 +160,8 @@ fn family(bytes: &mut Bytes<'_>) -> Family {
         kind,
         scope: Arc::new(scope),
         section: bytes.flag().then_some(Section::Runtime),
-        points,
+        points: points.into(),
+        layout: None,
     }
 }
 
@@ -178,7 +179,7 @@ fn histogram(bytes: &mut Bytes<'_>) -> PointValue {
     let all = counts.iter().fold(0_u64, |sum, count| sum.saturating_add(*count));
     let count = if bytes.below(8) == 0 { count(bytes) } else { all };
     let native = bytes.flag().then(|| native(bytes, count));
-    PointValue::Histogram(Histogram { bounds, counts, sum: float(bytes), count, native })
+    PointValue::Histogram(Box::new(Histogram { bounds, counts, sum: float(bytes), count, native }))
 }
 
 /// Of so many values, if the buckets have no more; whatever they lack is 0. One scale is coarser than pages can hold.

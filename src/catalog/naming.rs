@@ -92,6 +92,9 @@ fn before_last_word<'a>(name: &'a str, word: &str) -> Option<&'a str> {
 /// rate.
 #[must_use]
 pub fn unit_word(unit: &str) -> Option<String> {
+    if unit.is_empty() {
+        return None;
+    }
     let unit = without_annotations(unit);
     let (over, per) = unit.split_once('/').map_or((unit.as_str(), None), |(over, per)| (over, Some(per)));
     let over = translated(over, &UNITS);

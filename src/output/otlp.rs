@@ -36,7 +36,7 @@ use secrecy::SecretString;
 use crate::clock::Wall;
 use crate::registry::Snapshot;
 use address::{address, headers};
-use message::complete;
+use message::{complete, join};
 use split::{points, split};
 use told::Told;
 
@@ -175,13 +175,11 @@ impl Otlp {
     /// # Errors
     /// When the exporter cannot encode it; then nothing counts as told.
     pub async fn render(&self, snapshot: &Snapshot) -> Result<Vec<OtlpRequest>, OtlpError> {
-        let mut encoded = None;
-        for metrics in &snapshot.metrics {
-            let (parts, message) = self.encode(metrics).await?;
-            let (_, whole) = encoded.get_or_insert_with(|| (parts, ExportMetricsServiceRequest::default()));
-            join(whole, message);
+        let figures = snapshot.metrics.figures(&snapshot.families).map_err(OtlpError::Encode)?;
+        let (parts, mut message) = self.encode(&figures).await?;
+        for recorded in snapshot.metrics.recorded() {
+            join(&mut message, self.encode(recorded).await?.1);
         }
-        let Some((parts, mut message)) = encoded else { return Ok(Vec::new()) };
         complete(&mut message, snapshot);
         self.told.lock().unwrap_or_else(PoisonError::into_inner).tell(&mut message, snapshot.at.wall);
         let mut headers = self.headers.clone();
@@ -206,15 +204,5 @@ impl Otlp {
         let message =
             ExportMetricsServiceRequest::decode(body).map_err(|error| OtlpError::Encode(error.to_string()))?;
         Ok((parts, message))
-    }
-}
-
-/// Adds a message to another of the same resource, which then stands in it once.
-fn join(whole: &mut ExportMetricsServiceRequest, message: ExportMetricsServiceRequest) {
-    for resource in message.resource_metrics {
-        match whole.resource_metrics.first_mut() {
-            Some(first) => first.scope_metrics.extend(resource.scope_metrics),
-            None => whole.resource_metrics.push(resource),
-        }
     }
 }

@@ -12,8 +12,10 @@ mod accept;
 mod escaping;
 mod family;
 mod format;
+mod histogram;
 mod joined;
 mod labels;
+mod last;
 mod number;
 mod page;
 mod protobuf;
@@ -24,6 +26,7 @@ pub use crate::catalog::Translation;
 pub use accept::negotiate;
 pub use escaping::Escaping;
 pub use format::{Format, Syntax};
+pub use last::{Last, Lines};
 pub use selection::{Selection, UnknownSection};
 
 use std::fmt;
@@ -75,6 +78,8 @@ impl From<Syntax> for View {
 pub struct Rendered {
     /// The page.
     pub body: Vec<u8>,
+    /// What of it the next page may take.
+    pub lines: Lines,
     /// What could not stand on it; the same for every view. Rendering keeps no state, so whoever calls it logs each
     /// of these once.
     pub dropped: Vec<Dropped>,
@@ -138,17 +143,29 @@ impl fmt::Display for Dropped {
 /// Renders a snapshot and the families that join it.
 #[must_use]
 pub fn render(snapshot: &Snapshot, joined: &[MetricFamily], config: &PageConfig, view: &View) -> Rendered {
-    let mut page = Page::new(snapshot, joined, config);
-    let dropped = std::mem::take(&mut page.dropped);
-    let families = page.families(view.escaping, &view.selection);
+    render_after(&Last::default(), snapshot, joined, config, view)
+}
+
+/// As [`render`], with the same page: what stands on the last one of the same registry, config and view is taken from
+/// it, so that only numbers have to be written.
+#[must_use]
+pub fn render_after(
+    last: &Last<'_>,
+    snapshot: &Snapshot,
+    joined: &[MetricFamily],
+    config: &PageConfig,
+    view: &View,
+) -> Rendered {
+    let page = Page::new(snapshot, joined, config);
     if view.syntax == Syntax::Protobuf {
-        let mut body = Vec::with_capacity(families.iter().map(writer::estimate).sum());
-        families.iter().for_each(|family| protobuf::push_family(&mut body, family));
-        return Rendered { body, dropped };
+        let mut writer = protobuf::Writer::new(page.estimate(|family| writer::estimate(family, view.syntax)));
+        let dropped = page.write(view.escaping, &view.selection, &mut writer);
+        return Rendered { body: writer.finish(), lines: Lines::default(), dropped };
     }
-    let mut writer = Writer::new(view.syntax, &families);
-    families.iter().for_each(|family| writer.family(family));
-    Rendered { body: writer.finish(), dropped }
+    let mut writer = Writer::new(view.syntax, last, &page);
+    let dropped = page.write(view.escaping, &view.selection, &mut writer);
+    let (body, lines) = writer.finish();
+    Rendered { body, lines, dropped }
 }
 
 #[cfg(test)]

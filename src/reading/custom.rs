@@ -51,18 +51,13 @@ pub struct CustomReading {
 }
 
 impl CustomReading {
-    /// Whether it is of the same series as `other`.
+    /// Since when a counter counts, as [`counter_start`](super::counter_start) judges it by its last value, the start
+    /// that was known then, and when that was.
     #[must_use]
-    pub fn same_series(&self, other: &Self) -> bool {
-        self.figure.name() == other.figure.name() && self.attributes == other.attributes
-    }
-
-    /// Since when a counter counts, as [`counter_start`](super::counter_start) judges it.
-    #[must_use]
-    pub fn counter_start(&self, previous: Option<(&Self, Moment)>) -> Option<Wall> {
-        let Some((before, taken)) = previous else { return self.start };
-        let fell = self.value.is_below(before.value);
-        start_after(before.start, self.start, fell.then_some(taken.wall))
+    pub fn counter_start(&self, previous: Option<(Number, Option<Wall>, Moment)>) -> Option<Wall> {
+        let Some((value, start, taken)) = previous else { return self.start };
+        let fell = self.value.is_below(value);
+        start_after(start, self.start, fell.then_some(taken.wall))
     }
 }
 

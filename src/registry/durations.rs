@@ -4,7 +4,7 @@
 //! native histograms kept here hold the same values, and nobody who records waits for a collection.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::Histogram as SdkHistogram;
@@ -12,8 +12,9 @@ use opentelemetry::metrics::Histogram as SdkHistogram;
 use super::snapshot::{Family, NativeHistogram, PointValue};
 use crate::catalog::FigureId;
 
-/// So many wait where nobody collects; then they are observed.
-const WAITING_MAX: usize = 256;
+/// So many of a series wait where nobody collects; then they are observed, by whoever recorded the last one. Seldom
+/// enough that of a hundred requests none is slowed by it.
+const WAITING_MAX: usize = 1024;
 
 /// Buckets are 9 % wide: 8 to a power of two (prometheus/docs, specs/native_histograms.md, "Schema").
 const SCHEMA: i32 = 3;
@@ -22,11 +23,18 @@ const BUCKETS_PER_POWER: i32 = 1 << SCHEMA;
 /// What is shorter is 0: the shortest time a clock tells is a nanosecond.
 const ZERO_THRESHOLD_S: f64 = 5e-10;
 
-/// A duration that waits.
-struct Recorded {
+/// Durations that wait, of one series. Most are of a series that was recorded before, so recording one makes nothing.
+struct Waiting {
+    series: Arc<Series>,
+    seconds: Vec<f64>,
+}
+
+/// What tells one series from the others.
+struct Series {
     figure: FigureId,
-    seconds: f64,
-    attributes: Vec<KeyValue>,
+    attributes: Vec<(String, String)>,
+    /// The same for the SDK.
+    pairs: Vec<KeyValue>,
 }
 
 /// Native histograms by figure and sorted attributes.
@@ -35,12 +43,25 @@ type Native = BTreeMap<(FigureId, Vec<(String, String)>), NativeHistogram>;
 /// The instruments of durations.
 pub(super) struct Durations {
     instruments: Vec<(FigureId, SdkHistogram<f64>)>,
-    waiting: Mutex<Vec<Recorded>>,
+    waiting: Mutex<Vec<Waiting>>,
     native: Mutex<Native>,
 }
 
 /// What was observed until a collection; nothing more is while it is held.
 pub(super) struct Observed<'a>(MutexGuard<'a, Native>);
+
+impl Series {
+    fn new(figure: FigureId, attributes: &[(&'static str, &str)]) -> Self {
+        let owned = attributes.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let pairs = attributes.iter().map(|(key, value)| KeyValue::new(*key, (*value).to_owned())).collect();
+        Self { figure, attributes: owned, pairs }
+    }
+
+    fn is(&self, figure: FigureId, attributes: &[(&'static str, &str)]) -> bool {
+        let own = self.attributes.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        self.figure == figure && own.eq(attributes.iter().copied())
+    }
+}
 
 impl Durations {
     pub(super) fn new(instruments: Vec<(FigureId, SdkHistogram<f64>)>) -> Self {
@@ -48,10 +69,15 @@ impl Durations {
     }
 
     /// Takes in a duration; `attributes` sorted by key.
-    pub(super) fn record(&self, figure: FigureId, seconds: f64, attributes: Vec<KeyValue>) {
+    pub(super) fn record(&self, figure: FigureId, seconds: f64, attributes: &[(&'static str, &str)]) {
         let mut waiting = lock(&self.waiting);
-        waiting.push(Recorded { figure, seconds, attributes });
-        if waiting.len() < WAITING_MAX {
+        let at = waiting.iter().position(|held| held.series.is(figure, attributes)).unwrap_or_else(|| {
+            let series = Arc::new(Series::new(figure, attributes));
+            waiting.push(Waiting { series, seconds: Vec::new() });
+            waiting.len() - 1
+        });
+        waiting[at].seconds.push(seconds);
+        if waiting[at].seconds.len() < WAITING_MAX {
             return;
         }
         drop(waiting);
@@ -68,11 +94,17 @@ impl Durations {
     }
 
     fn observe_all(&self, native: &mut Native) {
-        for Recorded { figure, seconds, attributes } in std::mem::take(&mut *lock(&self.waiting)) {
-            let Some((_, instrument)) = self.instruments.iter().find(|(id, _)| *id == figure) else { continue };
-            instrument.record(seconds, &attributes);
-            let attributes = attributes.iter().map(|pair| (pair.key.to_string(), pair.value.to_string())).collect();
-            native.entry((figure, attributes)).or_insert_with(NativeHistogram::empty).add(seconds);
+        let take = |held: &mut Waiting| (Arc::clone(&held.series), std::mem::take(&mut held.seconds));
+        // Taken first, so that nobody who records waits meanwhile.
+        let taken: Vec<_> = lock(&self.waiting).iter_mut().filter(|held| !held.seconds.is_empty()).map(take).collect();
+        for (series, seconds) in taken {
+            let Some((_, instrument)) = self.instruments.iter().find(|(id, _)| *id == series.figure) else { continue };
+            let key = (series.figure, series.attributes.clone());
+            let histogram = native.entry(key).or_insert_with(NativeHistogram::empty);
+            for seconds in seconds {
+                instrument.record(seconds, &series.pairs);
+                histogram.add(seconds);
+            }
         }
     }
 }
@@ -83,7 +115,7 @@ impl Observed<'_> {
         for ((figure, attributes), native) in &*self.0 {
             let name = figure.figure().name;
             let Ok(at) = families.binary_search_by(|family| family.name.as_str().cmp(name)) else { continue };
-            let points = &mut families[at].points;
+            let points = Arc::make_mut(&mut families[at].points);
             let Ok(at) = points.binary_search_by(|point| point.attributes.cmp(attributes)) else { continue };
             if let PointValue::Histogram(histogram) = &mut points[at].value {
                 // Past the SDK's limit of series they are no longer the same.
@@ -136,6 +168,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use opentelemetry::metrics::MeterProvider as _;
+    use opentelemetry_sdk::metrics::SdkMeterProvider;
+
     use super::*;
 
     #[test]
@@ -151,17 +186,21 @@ mod tests {
 
     #[test]
     fn what_is_recorded_waits_until_it_is_many_or_observed() {
-        let durations = Durations::new(Vec::new());
-        let record = || durations.record(FigureId::CollectorDuration, 0.25, Vec::new());
+        let durations = {
+            let histogram = SdkMeterProvider::default().meter("test").f64_histogram("took").build();
+            Durations::new(vec![(FigureId::CollectorDuration, histogram)])
+        };
+        let waiting = || lock(&durations.waiting).iter().map(|held| held.seconds.len()).sum::<usize>();
+        let record = || durations.record(FigureId::CollectorDuration, 0.25, &[]);
         record();
-        assert_eq!(lock(&durations.waiting).len(), 1);
+        assert_eq!(waiting(), 1);
         drop(durations.observe());
-        assert_eq!(lock(&durations.waiting).len(), 0);
+        assert_eq!(waiting(), 0);
         let held = durations.observe();
         (0..WAITING_MAX + 5).for_each(|_| record());
         drop(held);
-        assert_eq!(lock(&durations.waiting).len(), WAITING_MAX + 5);
+        assert_eq!(waiting(), WAITING_MAX + 5);
         record();
-        assert_eq!(lock(&durations.waiting).len(), 0);
+        assert_eq!(waiting(), 0);
     }
 }

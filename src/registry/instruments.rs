@@ -1,33 +1,24 @@
-//! The SDK's side: instruments built from the catalogue, the one reader, and from its data to families.
+//! The SDK's side: the provider for what is recorded into, the one reader on it, and from its data to families.
 
 use std::borrow::Cow;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use opentelemetry::metrics::{AsyncInstrument, Histogram as SdkHistogram, Meter, MeterProvider};
+use opentelemetry::metrics::{Histogram as SdkHistogram, Meter, MeterProvider};
 use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::metrics::data::{AggregatedMetrics, Metric, MetricData, ResourceMetrics};
 use opentelemetry_sdk::metrics::reader::MetricReader;
-use opentelemetry_sdk::metrics::{
-    Instrument, InstrumentKind, ManualReader, Pipeline, SdkMeterProvider, Stream, Temporality,
-};
+use opentelemetry_sdk::metrics::{InstrumentKind, ManualReader, Pipeline, SdkMeterProvider, Temporality};
 use opentelemetry_sdk::resource::{Resource, TelemetryResourceDetector};
 
 use super::durations::Durations;
 use super::exponential;
-use super::frame::{Frame, FrameCell};
 use super::guests::{Guests, InstrumentView};
+use super::sdk::{SdkFigures, SdkMetrics};
 use super::snapshot::{Family, Histogram, Point, PointValue, Scope};
-use crate::catalog::{CUSTOM_SERIES_MAX, CustomFigure, FIGURES, Figure, FigureId, Kind};
+use crate::catalog::{CustomFigure, FIGURES, Figure, FigureId, Kind};
 use crate::reading::Number;
-
-/// Series a figure may have before the SDK folds the rest into one overflow series; each place costs memory at once.
-const SERIES_MAX: usize = 128;
-const _: () = assert!(CUSTOM_SERIES_MAX < SERIES_MAX);
-
-/// Series a collector of custom figures may add to a figure about collectors: its classes of errors are the most.
-const COLLECTOR_SERIES_MAX: usize = 24;
 
 /// Buckets of the bridge's own durations: from a skipped poll of SQLite to the longest deadline.
 const DURATION_BOUNDS_S: [f64; 14] =
@@ -65,20 +56,21 @@ impl MetricReader for SharedReader {
     }
 }
 
-/// The provider with an instrument for each figure, the custom ones included.
+/// The provider of an embedding program's instruments and of the bridge's own durations, and what makes the figures
+/// the SDK's.
 pub(super) struct Instruments {
     reader: SharedReader,
     /// Without it the reader has nothing to read.
     _provider: SdkMeterProvider,
     guests: Guests,
     resource: Vec<(String, String)>,
+    scope: Arc<Scope>,
     durations: Durations,
-    cell: FrameCell,
+    figures: Arc<SdkFigures>,
 }
 
 impl Instruments {
     pub(super) fn new(resource: &[(String, String)], custom: &[Arc<CustomFigure>], views: Vec<InstrumentView>) -> Self {
-        let reader = SharedReader::new();
         let attributes = resource.iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone()));
         let resource = Resource::builder_empty()
             .with_detector(Box::new(TelemetryResourceDetector))
@@ -86,20 +78,21 @@ impl Instruments {
             .build();
         let mut told: Vec<_> = resource.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
         told.sort();
-        let figures = custom.to_vec();
-        let guests = Guests::new(resource.clone(), views);
-        let provider = SdkMeterProvider::builder()
-            .with_reader(reader.clone())
-            .with_resource(resource)
-            .with_view(move |instrument: &Instrument| limit_series(instrument, &figures))
-            .build();
-        let scope =
+        let reader = SharedReader::new();
+        let provider = SdkMeterProvider::builder().with_reader(reader.clone()).with_resource(resource.clone()).build();
+        let ours =
             InstrumentationScope::builder(env!("CARGO_PKG_NAME")).with_version(env!("CARGO_PKG_VERSION")).build();
-        let meter = provider.meter_with_scope(scope);
-        let cell = FrameCell::new();
-        let durations = Durations::new(FIGURES.iter().filter_map(|figure| build(&meter, figure, &cell)).collect());
-        custom.iter().for_each(|figure| build_custom(&meter, figure, &cell));
-        Self { reader, _provider: provider, guests, resource: told, durations, cell }
+        let meter = provider.meter_with_scope(ours.clone());
+        let scope = Arc::new(scope(&ours));
+        Self {
+            reader,
+            _provider: provider,
+            guests: Guests::new(resource.clone(), views),
+            resource: told,
+            scope,
+            durations: Durations::new(histograms(&meter)),
+            figures: Arc::new(SdkFigures::new(resource, ours, custom)),
+        }
     }
 
     /// The provider of an embedding program's instruments.
@@ -112,114 +105,48 @@ impl Instruments {
         &self.resource
     }
 
+    /// The scope of the bridge's own families.
+    pub(super) const fn scope(&self) -> &Arc<Scope> {
+        &self.scope
+    }
+
     /// Records a duration; `attributes` sorted by key.
-    pub(super) fn record(&self, figure: FigureId, seconds: f64, attributes: Vec<KeyValue>) {
+    pub(super) fn record(&self, figure: FigureId, seconds: f64, attributes: &[(&'static str, &str)]) {
         self.durations.record(figure, seconds, attributes);
     }
 
-    /// Collects all instruments, the catalogue's from `frame`: in the SDK's form, and as families sorted by name, those
-    /// of an embedding program behind ours of the same name.
-    pub(super) fn collect(&self, frame: &Arc<Frame>) -> Result<(Vec<ResourceMetrics>, Vec<Family>), OTelSdkError> {
-        self.cell.set(Arc::clone(frame));
+    /// Collects what was recorded: in the SDK's form and as families, those of an embedding program behind ours.
+    pub(super) fn collect(&self) -> Result<(SdkMetrics, Vec<Family>), OTelSdkError> {
         let mut metrics = ResourceMetrics::default();
         let observed = self.durations.observe();
         self.reader.collect(&mut metrics)?;
         let mut families = families(&metrics);
-        tell_readings(&mut families, frame);
         observed.attach(&mut families);
-        let mut metrics = vec![metrics];
-        if let Some((guest_metrics, guests)) = self.guests.collect().filter(|(_, guests)| !guests.is_empty()) {
-            metrics.push(guest_metrics);
+        let mut recorded = vec![metrics];
+        if let Some((metrics, guests)) = self.guests.collect().filter(|(_, guests)| !guests.is_empty()) {
+            recorded.push(metrics);
             families.extend(guests);
-            families.sort_by(|a, b| a.name.cmp(&b.name));
         }
-        Ok((metrics, families))
+        Ok((SdkMetrics::new(recorded, Arc::clone(&self.figures)), families))
+    }
+
+    /// The same where nothing could be collected.
+    pub(super) fn nothing(&self) -> (SdkMetrics, Vec<Family>) {
+        (SdkMetrics::new(Vec::new(), Arc::clone(&self.figures)), Vec::new())
     }
 }
 
-/// The cardinality each of our instruments needs; other instruments keep the SDK's default.
-fn limit_series(instrument: &Instrument, custom: &[Arc<CustomFigure>]) -> Option<Stream> {
-    let limit = match FIGURES.iter().find(|figure| figure.name == instrument.name()) {
-        Some(figure) if figure.attributes.is_empty() => 1,
-        // Each collector of custom figures reads one at least.
-        Some(figure) if figure.attributes.contains(&"collector") => SERIES_MAX + custom.len() * COLLECTOR_SERIES_MAX,
-        Some(_) => SERIES_MAX,
-        None => {
-            let figure = custom.iter().find(|figure| figure.name() == instrument.name())?;
-            if figure.attributes().is_empty() { 1 } else { SERIES_MAX }
-        }
+/// The histograms among the figures.
+fn histograms(meter: &Meter) -> Vec<(FigureId, SdkHistogram<f64>)> {
+    let histograms = FIGURES.iter().filter(|figure| figure.kind == Kind::Histogram);
+    let build = |figure: &Figure| {
+        let histogram = meter.f64_histogram(figure.name).with_unit(figure.unit).with_description(figure.description());
+        (figure.id, histogram.with_boundaries(DURATION_BOUNDS_S.to_vec()).build())
     };
-    Stream::builder().with_cardinality_limit(limit).build().ok()
+    histograms.map(build).collect()
 }
 
-/// Builds the instrument of a figure; histograms are recorded into, all others observe the frame.
-fn build(meter: &Meter, figure: &'static Figure, cell: &FrameCell) -> Option<(FigureId, SdkHistogram<f64>)> {
-    macro_rules! observe {
-        ($builder:ident, $convert:expr) => {{
-            let (cell, id) = (cell.clone(), figure.id);
-            meter
-                .$builder(figure.name)
-                .with_unit(figure.unit)
-                .with_description(figure.description())
-                .with_callback(move |observer| {
-                    for series in cell.get().series(id) {
-                        observer.observe($convert(series.value), &series.key_values);
-                    }
-                })
-                .build();
-        }};
-    }
-    match (figure.kind, figure.is_seconds()) {
-        (Kind::Gauge, false) => observe!(u64_observable_gauge, |value| value),
-        (Kind::Gauge, true) => observe!(f64_observable_gauge, to_seconds),
-        (Kind::Counter, false) => observe!(u64_observable_counter, |value| value),
-        (Kind::Counter, true) => observe!(f64_observable_counter, to_seconds),
-        (Kind::Histogram, _) => {
-            let histogram = meter
-                .f64_histogram(figure.name)
-                .with_unit(figure.unit)
-                .with_description(figure.description())
-                .with_boundaries(DURATION_BOUNDS_S.to_vec())
-                .build();
-            return Some((figure.id, histogram));
-        }
-    }
-    None
-}
-
-/// Builds the instrument of a custom figure. It holds the nearest floats; [`families`] puts the exact numbers back.
-fn build_custom(meter: &Meter, figure: &Arc<CustomFigure>, cell: &FrameCell) {
-    let (observed, cell) = (Arc::clone(figure), cell.clone());
-    let callback = move |observer: &dyn AsyncInstrument<f64>| {
-        for series in cell.get().custom(observed.name()) {
-            observer.observe(series.value.to_float(), &series.key_values);
-        }
-    };
-    macro_rules! observe {
-        ($builder:ident) => {
-            drop(
-                meter
-                    .$builder(figure.name().to_owned())
-                    .with_unit(figure.unit().to_owned())
-                    .with_description(figure.description())
-                    .with_callback(callback)
-                    .build(),
-            )
-        };
-    }
-    match figure.kind() {
-        Kind::Counter => observe!(f64_observable_counter),
-        Kind::Gauge | Kind::Histogram => observe!(f64_observable_gauge),
-    }
-}
-
-/// Nanoseconds as seconds: the nearest float, so that whole nanoseconds below 2^51 (26 days) come back by rounding.
-#[expect(clippy::cast_precision_loss, reason = "an instrument in seconds is a float")]
-pub(super) fn to_seconds(nanoseconds: u64) -> f64 {
-    nanoseconds as f64 / 1e9
-}
-
-/// From the SDK's data to families sorted by name, their series by attributes.
+/// From the SDK's data to families sorted by name, and their points by attributes.
 pub(super) fn families(metrics: &ResourceMetrics) -> Vec<Family> {
     let mut families: Vec<Family> = metrics
         .scope_metrics()
@@ -229,34 +156,8 @@ pub(super) fn families(metrics: &ResourceMetrics) -> Vec<Family> {
         })
         .filter(|family| !family.points.is_empty())
         .collect();
-    families.sort_by(|a, b| (&a.name, &a.scope.name).cmp(&(&b.name, &b.scope.name)));
-    for family in &mut families {
-        family.points.sort_by(|a, b| a.attributes.cmp(&b.attributes));
-    }
+    families.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
     families
-}
-
-/// Tells of each figure's series what only its reading knows: start and time, and the exact value of custom ones.
-fn tell_readings(families: &mut [Family], frame: &Frame) {
-    for family in families {
-        let figure = FIGURES.iter().find(|figure| figure.name == family.name);
-        family.section = match figure {
-            Some(figure) => figure.section.cloned(),
-            None => frame.custom_section(&family.name).cloned(),
-        };
-        for point in &mut family.points {
-            let (start, time) = if let Some(figure) = figure {
-                let Some(series) = frame.find(figure.id, &point.attributes) else { continue };
-                (series.start, series.time)
-            } else {
-                let Some(series) = frame.find_custom(&family.name, &point.attributes) else { continue };
-                point.value = PointValue::Number(series.value);
-                (series.start, series.time)
-            };
-            point.start = start.map(|start| start.0).filter(|_| family.kind == Kind::Counter);
-            point.time = time.0;
-        }
-    }
 }
 
 fn scope(scope: &InstrumentationScope) -> Scope {
@@ -269,13 +170,15 @@ fn scope(scope: &InstrumentationScope) -> Scope {
 }
 
 fn family(metric: &Metric, scope: &Arc<Scope>) -> Family {
-    let (kind, points) = match metric.data() {
+    let (kind, mut points) = match metric.data() {
         AggregatedMetrics::U64(data) => points(data, |value| Number::Int(value.into())),
         AggregatedMetrics::I64(data) => points(data, |value| Number::Int(value.into())),
         AggregatedMetrics::F64(data) => points(data, Number::Float),
     };
+    points.sort_by(|a, b| a.attributes.cmp(&b.attributes));
     let (name, unit, help) = (metric.name().to_owned(), metric.unit().to_owned(), metric.description().to_owned());
-    Family { name, unit, help, kind, scope: Arc::clone(scope), section: None, points }
+    let points = points.into();
+    Family { name, unit, help, kind, scope: Arc::clone(scope), section: None, points, layout: None }
 }
 
 /// The series of one instrument.
@@ -307,13 +210,13 @@ fn points<T: Copy>(data: &MetricData<T>, number: impl Fn(T) -> Number) -> (Kind,
                 attributes: attributes(point.attributes()),
                 start: Some(start),
                 time,
-                value: PointValue::Histogram(Histogram {
+                value: PointValue::Histogram(Box::new(Histogram {
                     bounds: point.bounds().collect(),
                     counts: point.bucket_counts().collect(),
                     sum: number(point.sum()).to_float(),
                     count: point.count(),
                     native: None,
-                }),
+                })),
             });
             (Kind::Histogram, points.collect())
         }
@@ -323,7 +226,7 @@ fn points<T: Copy>(data: &MetricData<T>, number: impl Fn(T) -> Number) -> (Kind,
                 attributes: attributes(point.attributes()),
                 start: Some(start),
                 time,
-                value: PointValue::Histogram(exponential::histogram(point, number(point.sum()).to_float())),
+                value: PointValue::Histogram(Box::new(exponential::histogram(point, number(point.sum()).to_float()))),
             });
             (Kind::Histogram, points.collect())
         }

@@ -3,6 +3,7 @@
 use tokio::sync::watch;
 
 use super::Registry;
+use super::unit::Unit;
 use crate::reading::{Age, Readings};
 
 impl Registry {
@@ -19,16 +20,17 @@ impl Registry {
             if unit.taken.wall >= now.wall {
                 state.undated.insert(key.clone());
             }
+            let unit = Unit::new(unit, None, &self.custom, &mut state.layouts);
             state.held.insert(key, unit);
         }
         drop(state);
         self.changed();
     }
 
-    /// The latest readings, whatever their age: what [`Registry::restore`] takes in after a restart.
+    /// The latest readings of the catalogue's figures, whatever their age: what [`Registry::restore`] takes in after a restart.
     #[must_use]
     pub fn held(&self) -> Vec<Readings> {
-        self.state().held.iter().map(|((_, unit), readings)| readings.clone().of_unit(unit)).collect()
+        self.state().held.iter().map(|((_, unit), held)| held.readings.clone().of_unit(unit)).collect()
     }
 
     /// Wakes who waits on it after each [`Registry::publish`].

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use opentelemetry_sdk::metrics::data::ResourceMetrics;
-
+use super::sdk::SdkMetrics;
 use crate::catalog::{FigureId, Kind, Section};
 use crate::clock::Moment;
 use crate::reading::{Age, Number};
@@ -27,8 +26,8 @@ pub struct Snapshot {
     pub collectors: Vec<CollectorStatus>,
     /// The version the source of some section states of itself.
     pub source_version: Option<String>,
-    /// The same collection in the SDK's form, for its own exporters: of the figures, and of an embedding program.
-    pub metrics: Vec<ResourceMetrics>,
+    /// The same in the SDK's form, for its own exporters.
+    pub metrics: SdkMetrics,
 }
 
 impl Snapshot {
@@ -75,8 +74,18 @@ pub struct Family {
     pub scope: Arc<Scope>,
     /// The section it is read for; `None` for the bridge's own and those of an embedding program.
     pub section: Option<Section>,
-    /// Its series, sorted by attributes.
-    pub points: Vec<Point>,
+    /// Its series, sorted by attributes; many snapshots may share them.
+    pub points: Arc<[Point]>,
+    /// The same number in snapshots of one registry means the same family but for values and times: it has the same
+    /// series in the same order, and is read at the same interval. `None` says nothing.
+    pub layout: Option<u64>,
+}
+
+impl Family {
+    /// The order of a snapshot's families.
+    pub(super) fn sort_key(&self) -> (&str, &str) {
+        (&self.name, &self.scope.name)
+    }
 }
 
 /// An instrumentation scope (OpenTelemetry specification, common/instrumentation-scope.md).
@@ -111,7 +120,7 @@ pub enum PointValue {
     /// Of gauges and counters.
     Number(Number),
     /// Of histograms.
-    Histogram(Histogram),
+    Histogram(Box<Histogram>),
 }
 
 /// A distribution in explicit buckets; one that an instrument kept in exponential ones alone has no bounds.

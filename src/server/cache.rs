@@ -18,16 +18,16 @@ impl<T> Latest<T> {
         Self(Mutex::new(None))
     }
 
-    /// The rendering of snapshot `version`, or of a later one, rendered now if there is none. Whoever comes while it is
+    /// The rendering of snapshot `version`, or of a later one, rendered now after the last one if there is none. Whoever comes while it is
     /// being rendered waits for it: rendering twice would take longer.
-    pub(super) fn get(&self, version: u64, render: impl FnOnce() -> T) -> Arc<T> {
+    pub(super) fn get(&self, version: u64, render: impl FnOnce(Option<&T>) -> T) -> Arc<T> {
         let mut held = lock(&self.0);
         if let Some((of, rendering)) = &*held
             && *of >= version
         {
             return Arc::clone(rendering);
         }
-        let rendering = Arc::new(render());
+        let rendering = Arc::new(render(held.as_ref().map(|(_, rendering)| &**rendering)));
         *held = Some((version, Arc::clone(&rendering)));
         rendering
     }
@@ -47,7 +47,7 @@ impl<K: Clone + Eq, T> LatestBy<K, T> {
     }
 
     /// As [`Latest::get`], for one format; formats do not wait for each other.
-    pub(super) fn get(&self, format: &K, version: u64, render: impl FnOnce() -> T) -> Arc<T> {
+    pub(super) fn get(&self, format: &K, version: u64, render: impl FnOnce(Option<&T>) -> T) -> Arc<T> {
         self.of(format).get(version, render)
     }
 
@@ -61,6 +61,40 @@ impl<K: Clone + Eq, T> LatestBy<K, T> {
         let latest = Arc::clone(&asked.1);
         kept.insert(0, asked);
         latest
+    }
+}
+
+/// Answers to header lines word for word, for a scraper says the same each time; the last few are kept, and none to
+/// lines that are longer than an honest one.
+#[derive(Debug)]
+pub(super) struct Answers<T>(Mutex<Vec<(HeaderLines, T)>>);
+
+type HeaderLines = Vec<Box<[u8]>>;
+
+impl<T: Clone> Answers<T> {
+    const KEPT: usize = 8;
+    const BYTES_MAX: usize = 1024;
+
+    pub(super) const fn new() -> Self {
+        Self(Mutex::new(Vec::new()))
+    }
+
+    /// The answer to `lines`, made now if it is not kept.
+    pub(super) fn get<'a, L>(&self, lines: impl Fn() -> L, make: impl FnOnce() -> T) -> T
+    where
+        L: Iterator<Item = &'a [u8]>,
+    {
+        let is_same = |held: &[Box<[u8]>]| held.iter().map(|line| &**line).eq(lines());
+        if let Some((_, answer)) = lock(&self.0).iter().find(|(held, _)| is_same(held)) {
+            return answer.clone();
+        }
+        let answer = make();
+        if lines().map(<[u8]>::len).sum::<usize>() <= Self::BYTES_MAX {
+            let mut kept = lock(&self.0);
+            kept.truncate(Self::KEPT - 1);
+            kept.insert(0, (lines().map(Into::into).collect(), answer.clone()));
+        }
+        answer
     }
 }
 
@@ -124,30 +158,45 @@ mod tests {
     #[test]
     fn a_version_is_rendered_once_and_never_goes_back() {
         let latest = Latest::new();
-        assert_eq!(*latest.get(2, || "two"), "two");
-        assert_eq!(*latest.get(2, || panic!("rendered twice")), "two");
-        assert_eq!(*latest.get(3, || "three"), "three");
-        assert_eq!(*latest.get(2, || panic!("rendered an older snapshot")), "three");
+        assert_eq!(*latest.get(2, |_| "two"), "two");
+        assert_eq!(*latest.get(2, |_| panic!("rendered twice")), "two");
+        assert_eq!(*latest.get(3, |last| if last == Some(&"two") { "three" } else { "" }), "three");
+        assert_eq!(*latest.get(2, |_| panic!("rendered an older snapshot")), "three");
     }
 
     #[test]
     fn formats_are_kept_apart() {
         let latest = LatestBy::new();
-        assert_eq!(*latest.get(&'a', 1, || 1), 1);
-        assert_eq!(*latest.get(&'b', 1, || 2), 2);
-        assert_eq!(*latest.get(&'a', 1, || 3), 1);
+        assert_eq!(*latest.get(&'a', 1, |_| 1), 1);
+        assert_eq!(*latest.get(&'b', 1, |_| 2), 2);
+        assert_eq!(*latest.get(&'a', 1, |_| 3), 1);
     }
 
     #[test]
     fn only_the_formats_asked_for_last_are_kept() {
         let latest = LatestBy::new();
         for format in 0..20 {
-            latest.get(&format, 1, || format);
-            latest.get(&0, 1, || 0);
+            latest.get(&format, 1, |_| format);
+            latest.get(&0, 1, |_| 0);
         }
         assert_eq!(lock(&latest.0).len(), LatestBy::<i32, i32>::KEPT);
-        assert_eq!(*latest.get(&0, 1, || panic!("dropped what is asked for")), 0);
-        assert_eq!(*latest.get(&1, 1, || 100), 100);
+        assert_eq!(*latest.get(&0, 1, |_| panic!("dropped what is asked for")), 0);
+        assert_eq!(*latest.get(&1, 1, |_| 100), 100);
+    }
+
+    #[test]
+    fn the_same_lines_have_the_same_answer_and_few_are_kept() {
+        let answers = Answers::new();
+        let get = |lines: &[&str], answer| answers.get(|| lines.iter().map(|line| line.as_bytes()), || answer);
+        assert_eq!(get(&["a", "b"], 1), 1);
+        assert_eq!(get(&["a", "b"], 2), 1);
+        for (number, lines) in [(3, &["a,b"][..]), (4, &["ab"]), (5, &["b", "a"]), (6, &["a"]), (7, &[])] {
+            assert_eq!(get(lines, number), number, "{lines:?}");
+        }
+        let long = "a".repeat(Answers::<i32>::BYTES_MAX + 1);
+        assert_eq!((get(&[&long], 8), get(&[&long], 9)), (8, 9));
+        (0..20).for_each(|number| assert_eq!(get(&[&number.to_string()], number), number));
+        assert_eq!(lock(&answers.0).len(), Answers::<i32>::KEPT);
     }
 
     #[test]

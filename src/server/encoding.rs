@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderValue};
 
 /// The codings there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Coding {
+pub(super) enum Coding {
     Gzip,
     Zstd,
 }
@@ -30,9 +30,19 @@ impl Body {
         Self { plain: plain.into(), gzip: OnceLock::new(), zstd: OnceLock::new() }
     }
 
+    /// The bytes as they were rendered.
+    pub(super) fn plain(&self) -> &[u8] {
+        &self.plain
+    }
+
     /// The bytes to send, and the `Content-Encoding` they need.
     pub(super) fn for_client(&self, headers: &HeaderMap) -> (Bytes, Option<HeaderValue>) {
-        let (compressed, name) = match accepted(headers) {
+        self.coded(accepted(headers))
+    }
+
+    /// The same in a coding that is [accepted].
+    pub(super) fn coded(&self, coding: Option<Coding>) -> (Bytes, Option<HeaderValue>) {
+        let (compressed, name) = match coding {
             Some(Coding::Gzip) => (self.gzip.get_or_init(|| gzip(&self.plain)), "gzip"),
             Some(Coding::Zstd) => (self.zstd.get_or_init(|| zstd(&self.plain)), "zstd"),
             None => (&None, ""),
@@ -58,7 +68,7 @@ fn zstd(plain: &[u8]) -> Option<Bytes> {
 
 /// The coding that is acceptable and not less wanted than another or none (RFC 9110, 12.5.3); `*` means gzip, which all
 /// who write it can read. What cannot be read counts as refused: a body without encoding is right for every client.
-fn accepted(headers: &HeaderMap) -> Option<Coding> {
+pub(super) fn accepted(headers: &HeaderMap) -> Option<Coding> {
     let (mut gzip, mut zstd, mut any, mut identity) = (None, None, None, None);
     let values = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
     for coding in values.flat_map(|value| value.split(',')) {

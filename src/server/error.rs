@@ -74,9 +74,9 @@ pub(super) async fn not_found(uri: Uri) -> Response {
 }
 
 /// The answer for methods a route does not serve; the router adds `Allow`.
-pub(super) async fn method_not_allowed(uri: Uri) -> Response {
+pub(super) fn method_not_allowed(uri: &Uri) -> Response {
     let details = "this endpoint is read by GET or HEAD";
-    refuse(&uri, StatusCode::METHOD_NOT_ALLOWED, details, "method not allowed: use GET or HEAD\n")
+    refuse(uri, StatusCode::METHOD_NOT_ALLOWED, details, "method not allowed: use GET or HEAD\n")
 }
 
 fn refuse(uri: &Uri, status: StatusCode, details: &'static str, line: &'static str) -> Response {

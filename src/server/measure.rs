@@ -1,29 +1,40 @@
 //! How long requests take, by route template: the figure `linkit.bridge.http.request.duration`.
 //!
-//! Clients choose methods and paths, so both are folded into a fixed set: they must not make series.
+//! Clients choose methods and paths, so both are folded into a fixed set: they must not make series. A layer costs each
+//! request copies of its route, so what is asked for often is [measured by itself](measured).
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use http::Method;
+use http::{Method, StatusCode};
 
 use super::App;
 use crate::catalog::FigureId;
+use crate::clock::Moment;
 
 const OTHER: &str = "other";
 
-/// Records the time until the answer is ready to be written.
+/// Records the time until the answer is ready to be written; the layer of all routes that do not do it themselves.
 pub(super) async fn measure(State(app): State<App>, request: Request, next: Next) -> Response {
-    let start = app.info.clock.now();
-    let method = method(request.method());
+    let (start, method) = (app.info.clock.now(), method(request.method()));
     let route = request.extensions().get::<MatchedPath>().cloned();
     let response = next.run(request).await;
+    record(&app, start, method, route.as_ref().map_or(OTHER, MatchedPath::as_str), response.status());
+    response
+}
+
+/// The same for an answer of `route` that waits for nothing.
+pub(super) fn measured(app: &App, route: &str, request: &Request, answer: impl FnOnce() -> Response) -> Response {
+    let start = app.info.clock.now();
+    let response = answer();
+    record(app, start, method(request.method()), route, response.status());
+    response
+}
+
+fn record(app: &App, start: Moment, method: &'static str, route: &str, code: StatusCode) {
     let took = app.info.clock.now().since(start);
-    let route = route.as_ref().map_or(OTHER, MatchedPath::as_str);
-    let code = response.status();
     let attributes = [("code", code.as_str()), ("method", method), ("route", route)];
     app.registry.record(FigureId::HttpRequestDuration, took, &attributes);
-    response
 }
 
 fn method(method: &Method) -> &'static str {

@@ -4,15 +4,16 @@ use std::panic::AssertUnwindSafe;
 
 use ::prometheus::proto::MetricFamily;
 use axum::body::Body;
-use axum::extract::{RawQuery, State};
+use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, VARY};
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, VARY};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use percent_encoding::percent_decode_str;
 
-use super::error::{ApiError, json_bytes};
-use super::{App, Document, encoding, keys};
-use crate::output::prometheus::{self, Selection, View};
+use super::error::{ApiError, json_bytes, method_not_allowed};
+use super::measure::measured;
+use super::{App, Document, Page, encoding, keys};
+use crate::output::prometheus::{self, Format, Last, Selection, View};
 use crate::output::telemetry_json;
 use crate::registry::Snapshot;
 
@@ -21,6 +22,8 @@ const ABSENT: HeaderName = HeaderName::from_static("x-telemetry-absent");
 
 /// What the scrape page's answers depend on.
 const VARIES: (HeaderName, &str) = (VARY, "Accept, Accept-Encoding");
+/// Where the JSON stands.
+pub(super) const TELEMETRY_PATH: &str = "/api/v1/telemetry";
 
 /// The outputs' names and the JSON's format, as attributes of the bridge's own figures.
 pub(super) const PROMETHEUS: &str = "prometheus";
@@ -28,12 +31,16 @@ pub(super) const TELEMETRY_JSON: &str = "telemetry_json";
 pub(super) const JSON: &str = "json";
 
 /// `GET /api/v1/telemetry`
-pub(super) async fn telemetry(State(app): State<App>, headers: HeaderMap) -> Response {
-    if !keys::accepts(&app.config.keys, &headers) {
+pub(super) async fn telemetry(State(app): State<App>, request: Request) -> Response {
+    measured(&app, TELEMETRY_PATH, &request, || document(&app, &request))
+}
+
+fn document(app: &App, request: &Request) -> Response {
+    if !keys::accepts(&app.config.keys, request.headers()) {
         return ApiError::unauthorized().into_response();
     }
     let snapshot = app.registry.current();
-    let document = app.documents.get(snapshot.version, || render_document(&app, &snapshot));
+    let document = app.documents.get(snapshot.version, |_| render_document(app, &snapshot));
     match &*document {
         Ok(document) => {
             let mut response = json_bytes(StatusCode::OK, Body::from(document.body.clone()));
@@ -60,32 +67,65 @@ fn render_document(app: &App, snapshot: &Snapshot) -> Result<Document, telemetry
 ///
 /// `X-Prometheus-Scrape-Timeout-Seconds` needs no reading: nothing here waits for a source, so the answer is as early as
 /// it can be, whatever time the scraper has.
-pub(super) async fn metrics(State(app): State<App>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
-    // Bytes outside ASCII may stand in a quoted string (RFC 9110, 5.6.4), and must not void the wishes beside it.
-    let accept: Vec<_> =
-        headers.get_all(ACCEPT).iter().map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
-    let format = prometheus::negotiate(accept.iter().map(AsRef::as_ref));
+pub(super) async fn metrics(State(app): State<App>, request: Request) -> Response {
+    measured(&app, &app.config.telemetry_path, &request, || page(&app, &request))
+}
+
+/// Either of them by a method it does not serve.
+pub(super) async fn refused(State(app): State<App>, request: Request) -> Response {
+    let path = request.uri().path();
+    let route = if path == TELEMETRY_PATH { TELEMETRY_PATH } else { &app.config.telemetry_path };
+    measured(&app, route, &request, || method_not_allowed(request.uri()))
+}
+
+fn page(app: &App, request: &Request) -> Response {
+    let Wish { format, content_type, coding } = wish(app, request.headers());
     let snapshot = app.registry.current();
-    let selection = match Selection::of(sections(query.as_deref().unwrap_or_default()), &snapshot) {
+    let selection = match Selection::of(sections(request.uri().query().unwrap_or_default()), &snapshot) {
         Ok(selection) => selection,
         Err(unknown) => {
             return (StatusCode::BAD_REQUEST, [VARIES], format!("{COLLECT}: {unknown}\n")).into_response();
         }
     };
     let view = View { syntax: format.syntax, escaping: format.escaping, selection };
-    let page = app.pages.get(&view, snapshot.version, || render_page(&app, &snapshot, &view));
-    let (body, encoding) = page.for_client(&headers);
+    let page = app.pages.get(&view, snapshot.version, |last| render_page(app, &snapshot, &view, last));
+    let (body, encoding) = page.body.coded(coding);
     let mut response = Response::new(Body::from(body));
     let headers = response.headers_mut();
-    if let Ok(content_type) = HeaderValue::try_from(format.content_type()) {
-        headers.insert(CONTENT_TYPE, content_type);
-    }
+    headers.insert(CONTENT_TYPE, content_type);
     let (vary, on) = VARIES;
     headers.insert(vary, HeaderValue::from_static(on));
     if let Some(encoding) = encoding {
         headers.insert(CONTENT_ENCODING, encoding);
     }
     response
+}
+
+/// What a client gets, by the headers it sends.
+#[derive(Clone)]
+pub(super) struct Wish {
+    format: Format,
+    content_type: HeaderValue,
+    coding: Option<encoding::Coding>,
+}
+
+fn wish(app: &App, headers: &HeaderMap) -> Wish {
+    let (accept, encodings) = (headers.get_all(ACCEPT), headers.get_all(ACCEPT_ENCODING));
+    // No line of a header can be that.
+    let between: [&[u8]; 1] = [b"\n"];
+    let bytes = HeaderValue::as_bytes;
+    app.wishes.get(
+        || accept.iter().map(bytes).chain(between).chain(encodings.iter().map(bytes)),
+        || {
+            // Bytes outside ASCII may stand in a quoted string (RFC 9110, 5.6.4), and must not void the wishes beside it.
+            let lines: Vec<_> = accept.iter().map(|line| String::from_utf8_lossy(line.as_bytes())).collect();
+            let format = prometheus::negotiate(lines.iter().map(AsRef::as_ref));
+            // All of it is our own text.
+            let content_type = HeaderValue::try_from(format.content_type());
+            let content_type = content_type.unwrap_or_else(|_| HeaderValue::from_static("text/plain"));
+            Wish { format, content_type, coding: encoding::accepted(headers) }
+        },
+    )
 }
 
 /// The parameter that names a section, as often as there are sections to show.
@@ -108,11 +148,12 @@ fn gather(joined: &::prometheus::Registry) -> Vec<MetricFamily> {
     })
 }
 
-fn render_page(app: &App, snapshot: &Snapshot, view: &View) -> encoding::Body {
-    let rendered = prometheus::render(snapshot, &gather(&app.joined), &app.config.page, view);
+fn render_page(app: &App, snapshot: &Snapshot, view: &View, last: Option<&Page>) -> Page {
+    let last = last.map(|page| Last::new(page.body.plain(), &page.lines)).unwrap_or_default();
+    let rendered = prometheus::render_after(&last, snapshot, &gather(&app.joined), &app.config.page, view);
     app.rendered.count(PROMETHEUS, view.syntax.name(), rendered.body.len());
     for dropped in app.rendered.news(rendered.dropped) {
         tracing::warn!("left out of the scrape page: {dropped}");
     }
-    encoding::Body::new(rendered.body)
+    Page { body: encoding::Body::new(rendered.body), lines: rendered.lines }
 }

@@ -297,3 +297,16 @@ fn f8_i23_the_page_is_at_the_specifications_port_and_for_this_host_alone_unless_
     assert_eq!(config.listen, [SocketAddr::from((Ipv4Addr::LOCALHOST, 9464))]);
     assert_eq!((config.telemetry_path.as_str(), config.page), ("/metrics", PageConfig::default()));
 }
+
+#[tokio::test]
+async fn routes_of_an_embedding_program_stand_beside_the_bridges_own() {
+    let (registry, clock) = registry();
+    let info = ServerInfo { service: String::new(), version: None, environment: String::new(), clock };
+    let server = Server::new(ServerConfig::default(), registry, prometheus::Registry::new(), info).unwrap();
+    let router = server.with_routes(Router::new().route("/mine", get(async || "mine"))).router();
+    for (path, expected) in [("/mine", StatusCode::OK), ("/metrics", StatusCode::OK), ("/none", StatusCode::NOT_FOUND)]
+    {
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        assert_eq!(router.clone().oneshot(request).await.unwrap().status(), expected, "{path}");
+    }
+}

@@ -7,7 +7,7 @@ use std::time::Duration;
 use linkit_bridge::catalog::{CUSTOM_SERIES_MAX, CustomFigure, FigureId, Kind, Section};
 use linkit_bridge::clock::{Clock, ManualClock, Wall};
 use linkit_bridge::collector::ErrorClass;
-use linkit_bridge::output::prometheus::{self, PageConfig, Syntax};
+use linkit_bridge::output::prometheus::{self, Last, PageConfig, Syntax};
 use linkit_bridge::output::telemetry_json::{self, JsonConfig};
 use linkit_bridge::reading::{Age, Ages, CustomReading, Number, Reading, Readings};
 use linkit_bridge::registry::{AttemptReport, Point, PointValue, Registry};
@@ -60,7 +60,7 @@ impl Bench {
     }
 
     fn points(&self, figure: &CustomFigure) -> Vec<Point> {
-        self.registry.current().family(figure.name()).map(|family| family.points.clone()).unwrap_or_default()
+        self.registry.current().family(figure.name()).map(|family| family.points.to_vec()).unwrap_or_default()
     }
 
     /// What the page shows of custom figures, with their names cut short.
@@ -201,6 +201,48 @@ fn a_custom_counter_that_fell_has_a_new_start_and_one_that_came_back_has_none() 
     bench.publish(&bench.counter, &[]);
     read(Number::Int(2));
     assert_eq!(start(), None);
+}
+
+#[test]
+fn a_page_after_the_last_one_says_what_it_would_say_without_it() {
+    let bench = Bench::new();
+    let render = |last: &Last<'_>, syntax: Syntax| {
+        prometheus::render_after(last, &bench.registry.current(), &[], &PageConfig::default(), &syntax.into())
+    };
+    let mut last = Syntax::ALL.map(|syntax| render(&Last::default(), syntax));
+    let mut differs = |what: &str| {
+        for (before, syntax) in last.iter_mut().zip(Syntax::ALL) {
+            let next = render(&Last::new(&before.body, &before.lines), syntax);
+            let alone = render(&Last::default(), syntax);
+            assert_eq!(String::from_utf8_lossy(&next.body), String::from_utf8_lossy(&alone.body), "{what}");
+            assert_ne!(next.body, before.body, "{what}");
+            *before = next;
+        }
+    };
+    let read = |gauge: &[(&str, Number)], paid| {
+        bench.clock.advance(Duration::from_secs(5));
+        bench.publish(&bench.gauge, gauge);
+        bench.publish(&bench.counter, &[("paid", Number::Int(paid))]);
+    };
+    let (one, two) = (("b", Number::Int(1)), ("c", Number::Float(-0.5)));
+    read(&[one, two], 50);
+    differs("the first reading");
+    read(&[two, ("b", Number::Int(700))], 51);
+    differs("other values");
+    read(&[two, one, ("a", Number::Int(1))], 52);
+    differs("a series more");
+    read(&[two, ("a", Number::Int(1))], 53);
+    differs("a series less");
+    read(&[two, ("d", Number::Int(1))], 54);
+    differs("another series");
+    bench.registry.read_every(&[shop()], Duration::from_secs(7));
+    differs("another interval");
+    read(&[two, ("d", Number::Int(1))], 3);
+    differs("a counter that fell");
+    bench.publish(&bench.gauge, &[]);
+    differs("a figure less");
+    read(&[two], 4);
+    differs("the figure again");
 }
 
 #[test]

@@ -176,7 +176,7 @@ fn explicit() -> impl Strategy<Value = PointValue> {
         let counts: Vec<_> = counts[..=bounds.len()].iter().map(|count| u64::from(*count)).collect();
         let bounds = bounds.into_iter().map(|bound| f64::from(bound) / 64.0).collect();
         let count = counts.iter().sum();
-        PointValue::Histogram(Histogram { bounds, counts, sum: 2.5, count, native: None })
+        PointValue::Histogram(Box::new(Histogram { bounds, counts, sum: 2.5, count, native: None }))
     })
 }
 
@@ -186,7 +186,13 @@ fn exponential() -> impl Strategy<Value = PointValue> {
     (-6..9_i32, 0..3_u64, buckets).prop_map(|(schema, zero_count, buckets)| {
         let native = NativeHistogram { schema, zero_threshold: 1e-128, zero_count, buckets, negative: BTreeMap::new() };
         let count = native.count();
-        PointValue::Histogram(Histogram { bounds: vec![], counts: vec![count], sum: 2.5, count, native: Some(native) })
+        PointValue::Histogram(Box::new(Histogram {
+            bounds: vec![],
+            counts: vec![count],
+            sum: 2.5,
+            count,
+            native: Some(native),
+        }))
     })
 }
 
@@ -265,7 +271,7 @@ fn families() -> impl Strategy<Value = Family> {
                     value,
                 });
                 let scope = Arc::new(Scope { name: scope, ..Scope::default() });
-                Family { name, unit, help, kind, scope, section: None, points: points.collect() }
+                Family { name, unit, help, kind, scope, section: None, points: points.collect(), layout: None }
             },
         )
     })
@@ -329,7 +335,7 @@ fn agree(
 fn expected(snapshot: &Snapshot) -> Vec<(BTreeMap<String, String>, u64)> {
     let mut expected = Vec::new();
     for family in &snapshot.families {
-        for point in &family.points {
+        for point in family.points.iter() {
             let PointValue::Number(number) = point.value else { continue };
             // The one character that no text format can be read with.
             let readable = |text: &str| text.replace('\0', "\u{fffd}");
@@ -372,7 +378,7 @@ fn arbitrary_snapshots_read_back_the_same_in_every_format() {
                 let is_special = snapshot
                     .families
                     .iter()
-                    .flat_map(|family| &family.points)
+                    .flat_map(|family| family.points.iter())
                     .any(|point| point.attributes.iter().any(|(key, _)| is_changed(key)));
                 prop_assert!(is_special || read.get(&labels) == Some(&value), "{:?} {:x} in {:?}", labels, value, read);
             }

@@ -4,7 +4,7 @@ use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequ
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::metrics::v1::{
-    Metric, NumberDataPoint, ResourceMetrics, metric::Data, number_data_point,
+    Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, metric::Data, number_data_point,
 };
 
 use crate::catalog::{CUSTOM_PREFIX, FIGURES};
@@ -12,6 +12,21 @@ use crate::registry::{Family, Number, PointValue, Snapshot};
 
 /// Up to here every integer is a float too, and up to its negative.
 const FLOAT_EXACT_MAX: u128 = 1 << 53;
+
+/// Adds what another message says of the same resource, scope by scope.
+pub(super) fn join(message: &mut ExportMetricsServiceRequest, other: ExportMetricsServiceRequest) {
+    let Some(resource) = message.resource_metrics.first_mut() else {
+        *message = other;
+        return;
+    };
+    for scope in other.resource_metrics.into_iter().flat_map(|resource| resource.scope_metrics) {
+        let is_it = |held: &&mut ScopeMetrics| (&held.scope, &held.schema_url) == (&scope.scope, &scope.schema_url);
+        match resource.scope_metrics.iter_mut().find(is_it) {
+            Some(held) => held.metrics.extend(scope.metrics),
+            None => resource.scope_metrics.push(scope),
+        }
+    }
+}
 
 /// Writes into the message what the SDK cannot say: what the source told of itself, the times of the readings, and the
 /// integers that the float instruments of custom figures cannot hold.

@@ -3,15 +3,13 @@
 
 use std::borrow::Cow;
 
-use prometheus::proto::{Bucket, Summary};
+use prometheus::proto::Summary;
 
-use super::labels::{Labels, readable};
+use super::histogram::{Buckets, Histogram};
+use super::labels::{Labels, ScopeLabels, is_metric_name, readable};
 use super::{DropReason, Escaping, PageConfig, selection};
-use crate::catalog::{Kind, READ_AT_AN_INTERVAL, unit_word};
-use crate::registry::{self, NativeHistogram, Number, PointValue, Snapshot};
-
-/// The coarsest resolution a native histogram has (prometheus/docs, specs/native_histograms.md, "Schema").
-const SCHEMA_MIN: i32 = -4;
+use crate::catalog::{Kind, READ_AT_AN_INTERVAL, Translation, unit_word};
+use crate::registry::{self, Number, Point, PointValue, Scope, Snapshot};
 
 /// The kinds of families a page can hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +36,7 @@ pub(super) enum Origin<'a> {
 /// One family.
 #[derive(Clone, Debug)]
 pub(super) struct PageFamily<'a> {
-    /// Its name in the text formats, of any characters until it is [escaped](Self::escape): a counter's ends in
+    /// Its name in the text formats, of any characters until it is [escaped](Self::escape_name): a counter's ends in
     /// `_total` unless suffixes are off or it is a joined one, an info's in `_info`.
     pub(super) name: Cow<'a, str>,
     pub(super) kind: PageKind,
@@ -48,7 +46,19 @@ pub(super) struct PageFamily<'a> {
     pub(super) origin: Origin<'a>,
     /// The part of the page it belongs to.
     pub(super) section: &'a str,
+    /// An instrument's points until they are [made](Self::make_series) series.
+    pub(super) points: Option<Points<'a>>,
     pub(super) series: Vec<Series<'a>>,
+    /// As in [`registry::Family::layout`].
+    pub(super) layout: Option<u64>,
+}
+
+/// The points of an instrument, and how they become series.
+#[derive(Clone, Debug)]
+pub(super) struct Points<'a> {
+    points: &'a [Point],
+    scope: Option<&'a Scope>,
+    translation: Translation,
 }
 
 /// One series.
@@ -68,69 +78,6 @@ pub(super) enum Value<'a> {
     Summary(&'a Summary),
 }
 
-/// A distribution in explicit buckets.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Histogram<'a> {
-    pub(super) buckets: Buckets<'a>,
-    pub(super) sum: f64,
-    pub(super) count: u64,
-    /// The same values in exponential buckets, which only protobuf can carry.
-    pub(super) native: Option<&'a NativeHistogram>,
-}
-
-/// The buckets below +Inf.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Buckets<'a> {
-    /// Each with its own count.
-    Single(&'a registry::Histogram),
-    /// Each with the count of all below it.
-    Cumulative(&'a [Bucket]),
-}
-
-impl<'a> Buckets<'a> {
-    /// Upper bounds with cumulative counts.
-    pub(super) fn iter(self) -> impl Iterator<Item = (f64, u64)> {
-        let (single, cumulative) = match self {
-            Self::Single(histogram) => (Some(histogram), None),
-            Self::Cumulative(buckets) => (None, Some(buckets)),
-        };
-        let single = single.into_iter().flat_map(|histogram| {
-            histogram.bounds.iter().zip(&histogram.counts).scan(0_u64, |below, (bound, count)| {
-                *below = below.saturating_add(*count);
-                Some((*bound, *below))
-            })
-        });
-        let of_bucket = |bucket: &'a Bucket| (bucket.upper_bound(), bucket.cumulative_count());
-        let cumulative = cumulative.into_iter().flatten().map(of_bucket);
-        // A bound of +Inf adds nothing: the count of all is that bucket.
-        single.chain(cumulative).filter(|(bound, _)| *bound != f64::INFINITY)
-    }
-}
-
-impl Histogram<'_> {
-    /// Whether bounds and counts rise, which every reader of a page relies on (OpenMetrics 1.0, "Histogram").
-    fn is_valid(&self) -> bool {
-        let rises = self.buckets.iter().try_fold((f64::NEG_INFINITY, 0), |(bound, count), next| {
-            (next.0 > bound && next.1 >= count).then_some(next)
-        });
-        // A reader that takes native histograms refuses the page where one does not add up.
-        rises.is_some_and(|(_, count)| count <= self.count)
-            && self.native.is_none_or(|native| native.count() == self.count)
-    }
-
-    /// Whether its exponential buckets are coarser than those of any native histogram.
-    fn is_too_coarse(&self) -> bool {
-        self.native.is_some_and(|native| native.schema < SCHEMA_MIN)
-    }
-
-    /// Whether the sum only rises, so that OpenMetrics allows it: no bucket and no sum below 0.
-    pub(super) fn has_rising_sum(&self) -> bool {
-        self.sum >= 0.0
-            && self.buckets.iter().next().is_none_or(|(bound, _)| bound >= 0.0)
-            && self.native.is_none_or(|native| native.negative.is_empty())
-    }
-}
-
 impl Value<'_> {
     /// Whether a page may show this value as one of `kind`: one that breaks its kind's rules voids a whole
     /// OpenMetrics page.
@@ -148,10 +95,33 @@ impl Value<'_> {
     }
 }
 
+impl<'a> Points<'a> {
+    fn scope(&self) -> ScopeLabels<'a> {
+        ScopeLabels::of(self.scope, self.translation)
+    }
+
+    fn series(&self, point: &'a Point, scope: &ScopeLabels<'a>) -> Series<'a> {
+        Series {
+            labels: Labels::of_attributes(&point.attributes, scope, self.translation),
+            start: point.start,
+            value: match &point.value {
+                PointValue::Number(number) => Value::Number(*number),
+                PointValue::Histogram(histogram) => Value::Histogram(Histogram {
+                    buckets: Buckets::Single(histogram),
+                    sum: histogram.sum,
+                    count: histogram.count,
+                    native: histogram.native.as_ref(),
+                }),
+            },
+        }
+    }
+}
+
 impl<'a> PageFamily<'a> {
     /// The resource's attributes as the `target` info family; `None` if there are none.
     pub(super) fn of_resource(resource: &'a [(String, String)], config: &PageConfig) -> Option<Self> {
-        let labels = Labels::of_attributes(resource, None, config.translation);
+        let none = ScopeLabels::of(None, config.translation);
+        let labels = Labels::of_attributes(resource, &none, config.translation);
         (labels.len() > 0).then(|| Self {
             name: "target_info".into(),
             kind: PageKind::Info,
@@ -159,6 +129,8 @@ impl<'a> PageFamily<'a> {
             help: "Target metadata.".into(),
             origin: Origin::Resource,
             section: "",
+            points: None,
+            layout: None,
             series: vec![Series { labels, start: None, value: Value::Number(Number::Int(1)) }],
         })
     }
@@ -171,28 +143,62 @@ impl<'a> PageFamily<'a> {
             Kind::Histogram => PageKind::Histogram,
         };
         let scope = config.scope_labels.then_some(&*family.scope);
-        let series = family.points.iter().map(|point| Series {
-            labels: Labels::of_attributes(&point.attributes, scope, config.translation),
-            start: point.start,
-            value: match &point.value {
-                PointValue::Number(number) => Value::Number(*number),
-                PointValue::Histogram(histogram) => Value::Histogram(Histogram {
-                    buckets: Buckets::Single(histogram),
-                    sum: histogram.sum,
-                    count: histogram.count,
-                    native: histogram.native.as_ref(),
-                }),
-            },
-        });
+        let mut name = config.translation.name(&family.name, &family.unit, family.kind);
+        if let Cow::Owned(readable) = readable(&name) {
+            name = readable;
+        }
         Self {
-            name: readable(&config.translation.name(&family.name, &family.unit, family.kind)).into_owned().into(),
+            name: name.into(),
             kind,
             unit: &family.unit,
             help: help(family, snapshot),
             origin: Origin::Instrument(&family.name),
             section: selection::section(family),
-            series: series.collect(),
+            points: Some(Points { points: &family.points, scope, translation: config.translation }),
+            series: Vec::new(),
+            layout: family.layout,
         }
+    }
+
+    /// The values of an instrument's points, if all are numbers that its kind allows, and none has a start where the
+    /// page `tells_starts`.
+    pub(super) fn numbers(&self, tells_starts: bool) -> Option<impl Iterator<Item = Number>> {
+        let kind = self.kind;
+        let number = move |point: &Point| match point.value {
+            PointValue::Number(_) if tells_starts && point.start.is_some() => None,
+            PointValue::Number(number) if Value::Number(number).is_valid(kind) => Some(number),
+            PointValue::Number(_) | PointValue::Histogram(_) => None,
+        };
+        let points = self.points.as_ref()?.points;
+        points.iter().all(|point| number(point).is_some()).then(move || points.iter().filter_map(number))
+    }
+
+    /// Makes the series of an instrument's points. Until then they take no room: a page has many, and needs those of
+    /// one family at a time.
+    pub(super) fn make_series(&mut self) {
+        if let Some(points) = self.points.take() {
+            let scope = points.scope();
+            self.series = points.points.iter().map(|point| points.series(point, &scope)).collect();
+        }
+    }
+
+    /// Whether it has no series.
+    pub(super) fn is_empty(&self) -> bool {
+        self.series.is_empty() && self.points.as_ref().is_none_or(|points| points.points.is_empty())
+    }
+
+    /// The most that `each` says of some of its series that stand for the others, for all of them.
+    pub(super) fn estimate(&self, each: impl Fn(&Series<'a>) -> usize) -> usize {
+        let len = self.points.as_ref().map_or(self.series.len(), |points| points.points.len());
+        let some = [0, len / 2, len.saturating_sub(1)].into_iter().take(len);
+        let most = match &self.points {
+            Some(points) => {
+                let scope = points.scope();
+                some.map(|at| each(&points.series(&points.points[at], &scope))).max()
+            }
+            None => some.map(|at| each(&self.series[at])).max(),
+        };
+        len * most.unwrap_or_default()
     }
 
     /// The name OpenMetrics gives the family: without the suffix of a counter's or an info's sample.
@@ -207,28 +213,28 @@ impl<'a> PageFamily<'a> {
         if is_misnamed { PageKind::Unknown } else { self.kind }
     }
 
-    /// Whether its name can stand on a page: a summary's quantiles have it bare, and readers of OpenMetrics take those
-    /// of `x_created` for the time at which `x` began.
-    pub(super) fn has_valid_name(&self) -> bool {
-        let name = Escaping::Underscores.metric(&self.name);
-        let is_time = self.kind == PageKind::Summary && name.ends_with("_created");
-        !is_time && !stem(&name, self.kind).is_empty()
-    }
-
-    /// Every name that it or a sample of it has in some escaping scheme; the family's own is always taken.
+    /// Every name that it or a sample of it has in some escaping scheme; the family's own is always taken. None if its
+    /// name cannot stand on a page: nothing is left of it, or it is a summary's, whose quantiles have it bare, and readers
+    /// of OpenMetrics take those of `x_created` for the time at which `x` began.
     pub(super) fn sample_names(&self) -> Vec<String> {
+        let schemes = if is_metric_name(&self.name) { &[Escaping::AllowUtf8] } else { &Escaping::ALL[..] };
         let mut names = Vec::new();
-        for name in Escaping::ALL.map(|escaping| escaping.metric(&self.name)) {
+        for name in schemes.iter().map(|escaping| escaping.metric(&self.name)) {
             let stem = stem(&name, self.kind);
             let suffixes: &[&str] = match self.kind {
+                _ if stem.is_empty() => return Vec::new(),
+                PageKind::Summary if name.ends_with("_created") => return Vec::new(),
                 PageKind::Counter if stem.len() < name.len() => &["", "_total", "_created"],
                 PageKind::Counter | PageKind::Gauge | PageKind::Unknown => &[""],
                 PageKind::Histogram => &["", "_bucket", "_count", "_sum", "_created"],
                 PageKind::Summary => &["", "_count", "_sum", "_created"],
                 PageKind::Info => &["", "_info"],
             };
-            let of_scheme = suffixes.iter().map(|suffix| format!("{stem}{suffix}"));
-            names.extend(of_scheme.filter(|name| !names.contains(name)).collect::<Vec<_>>());
+            for name in suffixes.iter().map(|suffix| [stem, suffix].concat()) {
+                if !names.contains(&name) {
+                    names.push(name);
+                }
+            }
         }
         names
     }
@@ -280,8 +286,8 @@ impl<'a> PageFamily<'a> {
         reasons
     }
 
-    /// Its names in a scheme.
-    pub(super) fn escape(&mut self, escaping: Escaping) {
+    /// Its name in a scheme.
+    pub(super) fn escape_name(&mut self, escaping: Escaping) {
         let escaped = match escaping.metric(&self.name) {
             Cow::Owned(name) => Some(name),
             Cow::Borrowed(_) => None,
@@ -289,8 +295,12 @@ impl<'a> PageFamily<'a> {
         if let Some(name) = escaped {
             self.name = Cow::Owned(name);
         }
-        for series in &mut self.series {
-            let labels = std::mem::replace(&mut series.labels, Labels::Attributes(&[]));
+    }
+
+    /// The names of its labels in a scheme.
+    pub(super) fn escape_labels(&mut self, escaping: Escaping) {
+        for series in self.series.iter_mut().filter(|series| !series.labels.are_plain()) {
+            let labels = std::mem::replace(&mut series.labels, Labels::Pairs(&[]));
             series.labels = labels.escaped(escaping);
         }
     }
@@ -309,11 +319,13 @@ impl<'a> PageFamily<'a> {
         }
     }
 
-    /// Puts the series in order.
-    pub(super) fn sort(&mut self) {
-        if !self.series.is_sorted_by(|a, b| a.labels.order(&b.labels).is_le()) {
+    /// Puts the series in order; whether they were.
+    pub(super) fn sort(&mut self) -> bool {
+        let is_sorted = self.series.is_sorted_by(|a, b| a.labels.order(&b.labels).is_le());
+        if !is_sorted {
             self.series.sort_by(|a, b| a.labels.order(&b.labels));
         }
+        is_sorted
     }
 }
 

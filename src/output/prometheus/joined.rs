@@ -4,7 +4,8 @@
 use prometheus::proto::{Metric, MetricFamily, MetricType};
 
 use super::DropReason;
-use super::family::{Buckets, Histogram, Origin, PageFamily, PageKind, Series, Value};
+use super::family::{Origin, PageFamily, PageKind, Series, Value};
+use super::histogram::{Buckets, Histogram};
 use super::labels::{Labels, readable};
 use super::selection::OTHER;
 use crate::registry::Number;
@@ -34,6 +35,8 @@ pub(super) fn family(joined: &MetricFamily) -> (PageFamily<'_>, Option<DropReaso
         help: joined.help().into(),
         origin: Origin::Joined,
         section: OTHER,
+        points: None,
+        layout: None,
         series,
     };
     (family, reason)

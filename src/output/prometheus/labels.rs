@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
+use std::rc::Rc;
 
 use prometheus::proto::LabelPair;
 
@@ -15,8 +16,9 @@ use crate::registry::Scope;
 /// The labels of one series.
 #[derive(Clone, Debug)]
 pub(super) enum Labels<'a> {
-    /// Attributes that are labels as they stand.
-    Attributes(&'a [(String, String)]),
+    /// Attributes that are labels as they stand in every scheme, and those of their scope, which come before the
+    /// attribute at `split`.
+    Attributes { attributes: &'a [(String, String)], scope: ScopeLabels<'a>, split: usize },
     /// Label pairs that are labels as they stand.
     Pairs(&'a [LabelPair]),
     /// Anything that had to be changed or put in order.
@@ -26,25 +28,53 @@ pub(super) enum Labels<'a> {
 /// A label's name and value.
 pub(super) type Pair<'a> = (Cow<'a, str>, Cow<'a, str>);
 
+/// The labels that tell a scope, made once for all series of a family; empty where they are not shown.
+#[derive(Clone, Debug)]
+pub(super) struct ScopeLabels<'a> {
+    /// As they are made from the scope, for series whose attributes have to be changed.
+    pairs: Rc<[Pair<'a>]>,
+    /// Whether they can stand among labels as they are: names rising and plain, no value empty.
+    stand: bool,
+}
+
+impl<'a> ScopeLabels<'a> {
+    /// Those of a scope (OpenTelemetry specification, compatibility/prometheus_and_openmetrics.md, "Instrumentation
+    /// Scope").
+    pub(super) fn of(scope: Option<&'a Scope>, translation: Translation) -> Self {
+        let mut pairs: Vec<Pair<'a>> = scope.into_iter().flat_map(scope_pairs).collect();
+        pairs.sort();
+        let is_name = |name: &str| is_plain_label(name) && (!translation.escapes() || is_made_name(name));
+        let stand = pairs.iter().all(|(name, value)| is_name(name) && !value.is_empty())
+            && pairs.is_sorted_by(|a, b| a.0 < b.0);
+        Self { pairs: pairs.into(), stand }
+    }
+}
+
 impl<'a> Labels<'a> {
-    /// Attributes and, if it is shown, their scope as labels, by the OpenTelemetry specification
-    /// (compatibility/prometheus_and_openmetrics.md, "Metric Attributes", "Instrumentation Scope").
+    /// Attributes and their scope as labels, by the OpenTelemetry specification
+    /// (compatibility/prometheus_and_openmetrics.md, "Metric Attributes").
     ///
     /// An empty value means the same as no label, to Prometheus and in OpenMetrics; it is left out.
     pub(super) fn of_attributes(
         attributes: &'a [(String, String)],
-        scope: Option<&'a Scope>,
+        scope: &ScopeLabels<'a>,
         translation: Translation,
     ) -> Self {
-        let is_name = |key: &str| if translation.escapes() { is_made_name(key) } else { !key.is_empty() };
-        let as_they_stand = attributes
-            .iter()
-            .all(|(key, value)| is_name(key) && is_readable(key) && !value.is_empty() && is_readable(value));
-        if as_they_stand && scope.is_none() && attributes.is_sorted_by(|a, b| a.0 < b.0) {
-            return Self::Attributes(attributes);
+        let as_they_stand = scope.stand
+            && attributes.iter().all(|(key, value)| {
+                is_made_name(key)
+                    && !value.is_empty()
+                    && is_readable(value)
+                    && (scope.pairs.is_empty() || !key.starts_with(SCOPE))
+            })
+            && attributes.is_sorted_by(|a, b| a.0 < b.0);
+        if as_they_stand {
+            let split =
+                if scope.pairs.is_empty() { 0 } else { attributes.partition_point(|(key, _)| key.as_str() < SCOPE) };
+            return Self::Attributes { attributes, scope: scope.clone(), split };
         }
         let mut pairs: Vec<Pair<'a>> = attributes.iter().map(|(key, value)| (readable(key), readable(value))).collect();
-        pairs.extend(scope.into_iter().flat_map(scope_pairs));
+        pairs.extend(scope.pairs.iter().cloned());
         renamed(pairs, |key| if translation.escapes() { made_name(key) } else { or_underscore(key) })
     }
 
@@ -67,7 +97,12 @@ impl<'a> Labels<'a> {
 
     /// Whether they are the same in every escaping scheme.
     pub(super) fn are_plain(&self) -> bool {
-        self.iter().all(|(name, _)| is_plain_label(name))
+        self.stand() || self.iter().all(|(name, _)| is_plain_label(name))
+    }
+
+    /// Whether they are known to need neither escaping nor quotes.
+    pub(super) const fn stand(&self) -> bool {
+        matches!(self, Self::Attributes { .. })
     }
 
     /// The same labels in a scheme.
@@ -81,8 +116,10 @@ impl<'a> Labels<'a> {
     /// Names and values, names rising, also to tell series apart by.
     pub(super) fn into_pairs(self) -> Vec<Pair<'a>> {
         match self {
-            Self::Attributes(attributes) => {
-                attributes.iter().map(|(name, value)| (Cow::from(name), Cow::from(value))).collect()
+            Self::Attributes { attributes, scope, split } => {
+                let own = |(name, value): &'a (String, String)| (Cow::from(name), Cow::from(value));
+                let (before, after) = attributes.split_at(split);
+                before.iter().map(own).chain(scope.pairs.iter().cloned()).chain(after.iter().map(own)).collect()
             }
             Self::Pairs(pairs) => pairs.iter().map(|pair| (Cow::from(pair.name()), Cow::from(pair.value()))).collect(),
             Self::Made(made) => made,
@@ -90,9 +127,9 @@ impl<'a> Labels<'a> {
     }
 
     /// How many there are.
-    pub(super) const fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         match self {
-            Self::Attributes(attributes) => attributes.len(),
+            Self::Attributes { attributes, scope, .. } => attributes.len() + scope.pairs.len(),
             Self::Pairs(pairs) => pairs.len(),
             Self::Made(made) => made.len(),
         }
@@ -100,8 +137,15 @@ impl<'a> Labels<'a> {
 
     /// Names and values, names rising.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        fn text((name, value): &(String, String)) -> (&str, &str) {
+            (name, value)
+        }
         (0..self.len()).map(|at| match self {
-            Self::Attributes(attributes) => (attributes[at].0.as_str(), attributes[at].1.as_str()),
+            Self::Attributes { attributes, scope, split } => match at.checked_sub(*split) {
+                Some(at) if at < scope.pairs.len() => (scope.pairs[at].0.as_ref(), scope.pairs[at].1.as_ref()),
+                Some(_) => text(&attributes[at - scope.pairs.len()]),
+                None => text(&attributes[at]),
+            },
             Self::Pairs(pairs) => (pairs[at].name(), pairs[at].value()),
             Self::Made(made) => (made[at].0.as_ref(), made[at].1.as_ref()),
         })
@@ -118,6 +162,9 @@ impl<'a> Labels<'a> {
     }
 }
 
+/// What the names of the labels that tell a scope begin with.
+const SCOPE: &str = "otel_scope_";
+
 /// The labels that tell a series' scope.
 fn scope_pairs(scope: &Scope) -> impl Iterator<Item = Pair<'_>> {
     let told = [
@@ -127,7 +174,7 @@ fn scope_pairs(scope: &Scope) -> impl Iterator<Item = Pair<'_>> {
     ];
     let told = told.into_iter().filter_map(|(key, value)| Some((Cow::Borrowed(key), readable(value?))));
     let attributes = scope.attributes.iter();
-    told.chain(attributes.map(|(key, value)| (Cow::Owned(format!("otel_scope_{}", readable(key))), readable(value))))
+    told.chain(attributes.map(|(key, value)| (Cow::Owned(format!("{SCOPE}{}", readable(key))), readable(value))))
 }
 
 /// Labels under other names: of those that come to be called the same the values are joined with `;` in the order of
@@ -165,8 +212,17 @@ fn is_readable(text: &str) -> bool {
 
 /// Whether a metric may have this name: `[a-zA-Z_:][a-zA-Z0-9_:]*` (exposition_formats.md, text 0.0.4).
 pub(super) fn is_metric_name(name: &str) -> bool {
-    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b':';
-    name.bytes().all(is_part) && name.bytes().next().is_some_and(|first| !first.is_ascii_digit())
+    const PARTS: [bool; 256] = {
+        let (mut parts, mut byte) = ([false; 256], 0);
+        while byte < parts.len() {
+            let is_letter = (byte as u8).is_ascii_alphanumeric();
+            parts[byte] = is_letter || byte == b'_' as usize || byte == b':' as usize;
+            byte += 1;
+        }
+        parts
+    };
+    name.bytes().all(|byte| PARTS[usize::from(byte)])
+        && name.bytes().next().is_some_and(|first| !first.is_ascii_digit())
 }
 
 /// Whether a label may have this name: `[a-zA-Z_][a-zA-Z0-9_]*`.
@@ -181,7 +237,13 @@ const fn or_underscore(key: &str) -> Cow<'_, str> {
 
 /// Whether [`made_name`] would leave this key alone.
 fn is_made_name(key: &str) -> bool {
-    is_label_name(key) && !key.contains("__")
+    let mut before = b'0';
+    let is_part = |byte: u8| {
+        let is_doubled = byte == b'_' && before == b'_';
+        before = byte;
+        byte.is_ascii_alphanumeric() || (byte == b'_' && !is_doubled)
+    };
+    key.bytes().all(is_part) && key.bytes().next().is_some_and(|first| !first.is_ascii_digit())
 }
 
 /// The label name of an attribute key: each run of other characters becomes one `_`; a leading digit gets `key_` in
@@ -212,6 +274,10 @@ mod tests {
 
     fn attributes(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
         pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    }
+
+    fn none<'a>() -> ScopeLabels<'a> {
+        ScopeLabels::of(None, Translation::default())
     }
 
     fn pairs(pairs: &[(&str, &str)]) -> Vec<LabelPair> {
@@ -250,14 +316,17 @@ mod tests {
     #[test]
     fn f4_values_of_colliding_keys_are_joined_in_the_order_of_the_keys() {
         for given in [[("a_b", "3"), ("a.b", "2"), ("a-b", "1")], [("a-b", "1"), ("a.b", "2"), ("a_b", "3")]] {
-            assert_eq!(shown(&Labels::of_attributes(&attributes(&given), None, Translation::default())), "a_b=1;2;3 ");
+            assert_eq!(
+                shown(&Labels::of_attributes(&attributes(&given), &none(), Translation::default())),
+                "a_b=1;2;3 "
+            );
         }
     }
 
     #[test]
     fn ordinary_labels_are_borrowed() {
         let given = attributes(&[("a", "1"), ("b", "2")]);
-        assert!(matches!(Labels::of_attributes(&given, None, Translation::default()), Labels::Attributes(_)));
+        assert!(matches!(Labels::of_attributes(&given, &none(), Translation::default()), Labels::Attributes { .. }));
         let given = pairs(&[("a", "1"), ("b", "2")]);
         assert!(matches!(Labels::of_pairs(&given), Some(Labels::Pairs(_))));
     }
@@ -265,7 +334,7 @@ mod tests {
     #[test]
     fn labels_are_put_in_order_and_empty_values_left_out() {
         let given = attributes(&[("b", "2"), ("c", ""), ("a", "1")]);
-        assert_eq!(shown(&Labels::of_attributes(&given, None, Translation::default())), "a=1 b=2 ");
+        assert_eq!(shown(&Labels::of_attributes(&given, &none(), Translation::default())), "a=1 b=2 ");
         let given = pairs(&[("b", "2"), ("c", ""), ("a", "1")]);
         assert_eq!(shown(&Labels::of_pairs(&given).unwrap()), "a=1 b=2 ");
     }

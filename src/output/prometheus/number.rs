@@ -17,24 +17,46 @@ pub(super) fn push_number(out: &mut Vec<u8>, number: Number) {
     }
 }
 
+/// Most digits of an unsigned integer.
+const DIGITS_MAX: usize = 20;
+
 /// An unsigned integer; most of a page is these, so they do not go through the formatting machinery.
-pub(super) fn push_uint(out: &mut Vec<u8>, mut uint: u64) {
-    let mut digits = [b'0'; 20];
-    let mut start = digits.len();
+pub(super) fn push_uint(out: &mut Vec<u8>, uint: u64) {
+    let mut text = [b'0'; DIGITS_MAX];
+    let start = digits(&mut text, uint);
+    out.extend_from_slice(&text[start..]);
+}
+
+/// Writes an integer to the end of `text`, which has room for it; where it starts.
+fn digits(text: &mut [u8], mut uint: u64) -> usize {
+    let mut start = text.len();
     loop {
         start -= 1;
-        digits[start] = b'0' + (uint % 10) as u8;
+        text[start] = b'0' + (uint % 10) as u8;
         uint /= 10;
         if uint == 0 {
-            break;
+            return start;
         }
     }
-    out.extend_from_slice(&digits[start..]);
+}
+
+/// Fills `text` with the last digits of an integer; what is left of it.
+fn last_digits(text: &mut [u8], mut uint: u64) -> u64 {
+    for digit in text.iter_mut().rev() {
+        *digit = b'0' + (uint % 10) as u8;
+        uint /= 10;
+    }
+    uint
 }
 
 /// A float: always with a point or an exponent, which OpenMetrics uses to tell floats from integers.
 pub(super) fn push_float(out: &mut Vec<u8>, float: f64) {
-    if float.is_finite() {
+    if let Some((number, places)) = decimal(float) {
+        if float.is_sign_negative() {
+            out.push(b'-');
+        }
+        push_decimal(out, number, places);
+    } else if float.is_finite() {
         push_display(out, format_args!("{float:?}"));
     } else {
         out.extend_from_slice(match float {
@@ -43,6 +65,34 @@ pub(super) fn push_float(out: &mut Vec<u8>, float: f64) {
             _ => b"NaN",
         });
     }
+}
+
+/// A float without its sign as an integer and its decimal places, if few do: most floats come of few digits, and are
+/// written so several times as fast. Up to fifteen digits that read back as a float are the shortest that do but for
+/// zeros at their end.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "what is cut off is compared")]
+#[expect(clippy::cast_precision_loss, reason = "below 2^53 none is lost")]
+fn decimal(float: f64) -> Option<(u64, usize)> {
+    const DIGITS_MAX: f64 = 1e15;
+    let float = float.abs();
+    if float != 0.0 && !(1e-4..DIGITS_MAX).contains(&float) {
+        return None;
+    }
+    [(1.0, 1), (1e3, 3), (1e6, 6), (1e9, 9)].into_iter().find_map(|(scale, places)| {
+        let number = (float * scale + 0.5) as u64;
+        let is_it = float * scale < DIGITS_MAX && number as f64 / scale == float;
+        is_it.then_some((if scale == 1.0 { number * 10 } else { number }, places))
+    })
+}
+
+/// An integer with so many of its digits after the point, without zeros at their end but for the first place.
+fn push_decimal(out: &mut Vec<u8>, number: u64, places: usize) {
+    let mut text = [b'.'; DIGITS_MAX + 1];
+    let point = text.len() - 1 - places;
+    let rest = last_digits(&mut text[point + 1..], number);
+    let used = text.iter().rposition(|digit| *digit != b'0').map_or(point, |last| last.max(point + 1)) + 1;
+    let start = digits(&mut text[..point], rest);
+    out.extend_from_slice(&text[start..used]);
 }
 
 /// A bucket's bound or a quantile. They are label values, so that only one spelling of each is the same series:
@@ -67,17 +117,7 @@ pub(super) fn push_bound(out: &mut Vec<u8>, bound: f64) {
 
 /// Nanoseconds as seconds, all nine places exact, which no float of today's Unix time could be.
 pub(super) fn push_seconds(out: &mut Vec<u8>, nanoseconds: u64) {
-    const SECOND_NS: u64 = 1_000_000_000;
-    push_uint(out, nanoseconds / SECOND_NS);
-    out.push(b'.');
-    let mut places = [b'0'; 9];
-    let mut rest = nanoseconds % SECOND_NS;
-    for place in places.iter_mut().rev() {
-        *place = b'0' + (rest % 10) as u8;
-        rest /= 10;
-    }
-    let used = places.iter().rposition(|place| *place != b'0').map_or(1, |last| last + 1);
-    out.extend_from_slice(&places[..used]);
+    push_decimal(out, nanoseconds, 9);
 }
 
 fn push_display(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
@@ -120,6 +160,12 @@ mod tests {
             (0.1 + 0.2, "0.30000000000000004"),
             (1_705_314_600.25, "1705314600.25"),
             (1e15, "1000000000000000.0"),
+            (999_999_999_999_999.0, "999999999999999.0"),
+            (0.0001, "0.0001"),
+            (0.000_099, "9.9e-5"),
+            (-1234.5, "-1234.5"),
+            (10.010, "10.01"),
+            (0.000_100_000_1, "0.0001000001"),
             (1e16, "1e16"),
             (1e-7, "1e-7"),
             (f64::MAX, "1.7976931348623157e308"),
@@ -186,6 +232,12 @@ mod tests {
                 prop_assert!(read.to_bits() == bits || (read.is_nan() && float.is_nan()), "{}", written);
                 prop_assert!(written.contains(['.', 'e', 'N', 'I']), "{}", written);
             }
+        }
+
+        #[test]
+        fn floats_of_few_digits_are_as_short_as_others(number: i64, places in 0..20, digits in 1..17_u32) {
+            let float: f64 = format!("{}e-{places}", number % 10_i64.pow(digits)).parse().unwrap();
+            prop_assert_eq!(text(|out| push_float(out, float)), format!("{float:?}"));
         }
 
         #[test]

@@ -10,12 +10,24 @@ use super::family::{Origin, PageFamily, PageKind};
 use super::{DropReason, Dropped, Escaping, PageConfig, Selection, joined};
 use crate::registry::Snapshot;
 
+/// What writes a page.
+pub(super) trait Write {
+    /// Writes a family whose series are not made yet as it stood on the last page, with its new values; whether it
+    /// could.
+    fn again(&mut self, _family: &PageFamily<'_>) -> bool {
+        false
+    }
+
+    /// Writes a family. One that still has its layout has all its points as series, in their order.
+    fn family(&mut self, family: &PageFamily<'_>);
+}
+
 /// The families of one page, before they are escaped.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Page<'a> {
     /// Families that underscores make one, together.
     groups: Vec<Vec<PageFamily<'a>>>,
-    pub(super) dropped: Vec<Dropped>,
+    dropped: Vec<Dropped>,
     /// Every name a family or one of its samples can have, with its group.
     claimed: HashMap<String, usize>,
 }
@@ -24,7 +36,9 @@ impl<'a> Page<'a> {
     /// Gathers a page: first come, first served, in the order resource, instruments by OpenTelemetry name, joined
     /// families.
     pub(super) fn new(snapshot: &'a Snapshot, joined: &'a [MetricFamily], config: &PageConfig) -> Self {
-        let mut page = Self::default();
+        let most = snapshot.families.len() + joined.len() + 1;
+        let (groups, claimed) = (Vec::with_capacity(most), HashMap::with_capacity(most));
+        let mut page = Self { groups, claimed, dropped: Vec::new() };
         let resource = config.target_info.then_some(&*snapshot.resource);
         if let Some(target) = resource.and_then(|resource| PageFamily::of_resource(resource, config)) {
             page.add(target);
@@ -39,34 +53,67 @@ impl<'a> Page<'a> {
             }
             page.add(family);
         }
-        let mut groups = std::mem::take(&mut page.groups);
-        groups.iter_mut().for_each(|group| page.tidy(group));
-        page.groups = groups;
-        page.dropped.sort();
-        page.dropped.dedup();
         page
     }
 
-    /// The families as they are written in a scheme, those of `selection` alone: sorted by name, the resource first
-    /// (OpenMetrics 1.0, "Supporting target metadata").
-    pub(super) fn families(self, escaping: Escaping, selection: &Selection) -> Vec<PageFamily<'a>> {
+    /// Hands the families to `write` as they are written in a scheme, those of `selection` alone: sorted by name, the
+    /// resource first (OpenMetrics 1.0, "Supporting target metadata"). What could not stand on the page is answered; it
+    /// is the same for every view, so those that are not shown are judged too.
+    pub(super) fn write(mut self, escaping: Escaping, selection: &Selection, writer: &mut impl Write) -> Vec<Dropped> {
+        self.claimed = HashMap::new();
+        for mut family in self.families(escaping) {
+            let is_shown = family.origin == Origin::Resource || selection.shows(family.section);
+            if is_shown && writer.again(&family) {
+                continue;
+            }
+            // A family alone was not judged yet: so the page needs the series of one at a time.
+            if family.points.is_some() {
+                family.make_series();
+                let points = family.series.len();
+                self.tidy(std::slice::from_mut(&mut family));
+                family.layout = family.layout.filter(|_| family.series.len() == points);
+            }
+            if is_shown && !family.is_empty() {
+                family.escape_labels(escaping);
+                family.native_all_or_none();
+                let is_as_read = family.sort();
+                family.layout = family.layout.filter(|_| is_as_read);
+                writer.family(&family);
+            }
+        }
+        self.dropped.sort();
+        self.dropped.dedup();
+        self.dropped
+    }
+
+    /// About how many bytes the page takes, so that it rarely has to grow.
+    pub(super) fn estimate(&self, estimate: impl Fn(&PageFamily<'a>) -> usize) -> usize {
+        self.groups.iter().flatten().map(estimate).sum()
+    }
+
+    /// The families in the order of the page; those of one group that a scheme gives one name are one.
+    fn families(&mut self, escaping: Escaping) -> Vec<PageFamily<'a>> {
         let mut families: Vec<PageFamily<'a>> = Vec::with_capacity(self.groups.len());
-        for group in self.groups {
+        for mut group in std::mem::take(&mut self.groups) {
+            if group.len() > 1 || group[0].points.is_none() {
+                group.iter_mut().for_each(|family| {
+                    family.make_series();
+                    family.layout = None;
+                });
+                self.tidy(&mut group);
+            }
             let first = families.len();
-            let is_shown =
-                |family: &PageFamily<'_>| family.origin == Origin::Resource || selection.shows(family.section);
-            for mut family in group.into_iter().filter(|family| is_shown(family) && !family.series.is_empty()) {
-                family.escape(escaping);
+            for mut family in group {
+                family.escape_name(escaping);
                 match families[first..].iter_mut().find(|held| held.name == family.name) {
-                    Some(held) => held.series.extend(family.series),
+                    Some(held) => {
+                        held.series.extend(family.series);
+                        held.layout = None;
+                    }
                     None => families.push(family),
                 }
             }
         }
-        families.iter_mut().for_each(|family| {
-            family.native_all_or_none();
-            family.sort();
-        });
         families.sort_by(|a, b| {
             let is_later = |family: &PageFamily<'_>| family.kind != PageKind::Info;
             is_later(a).cmp(&is_later(b)).then_with(|| a.name.cmp(&b.name))
@@ -77,13 +124,13 @@ impl<'a> Page<'a> {
     /// Adds a family, beside one that it can be shown with; dropped if one of its names is taken by another (OpenMetrics
     /// 1.0, "MetricFamily": names and suffixes must not clash).
     fn add(&mut self, family: PageFamily<'a>) {
-        if family.series.is_empty() {
+        if family.is_empty() {
             return;
         }
-        if !family.has_valid_name() {
+        let names = family.sample_names();
+        if names.is_empty() {
             return self.report(&family, DropReason::Name);
         }
-        let names = family.sample_names();
         let mut groups: Vec<_> = names.iter().filter_map(|name| self.claimed.get(name)).copied().collect();
         groups.sort_unstable();
         groups.dedup();

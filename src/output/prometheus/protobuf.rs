@@ -6,11 +6,34 @@ use std::collections::BTreeMap;
 use prometheus::proto::Summary;
 use prost::encoding::{WireType, encode_key, encode_varint};
 
-use super::family::{Histogram, PageFamily, PageKind, Series, Value};
+use super::family::{PageFamily, PageKind, Series, Value};
+use super::histogram::Histogram;
+use super::page::Write;
 use crate::registry::NativeHistogram;
 
+/// A page being written.
+pub(super) struct Writer(Vec<u8>);
+
+impl Writer {
+    /// An empty page with room for so many bytes.
+    pub(super) fn new(room: usize) -> Self {
+        Self(Vec::with_capacity(room))
+    }
+
+    /// The page.
+    pub(super) fn finish(self) -> Vec<u8> {
+        self.0
+    }
+}
+
+impl Write for Writer {
+    fn family(&mut self, family: &PageFamily<'_>) {
+        push_family(&mut self.0, family);
+    }
+}
+
 /// Appends a family. All numbers are doubles there, so integers above 2^53 are the nearest one.
-pub(super) fn push_family(out: &mut Vec<u8>, family: &PageFamily<'_>) {
+fn push_family(out: &mut Vec<u8>, family: &PageFamily<'_>) {
     let start = out.len();
     push_text(out, 1, &family.name);
     let help = family.whole_help();

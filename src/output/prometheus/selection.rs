@@ -25,6 +25,9 @@ impl Selection {
     /// If one is not a section of this bridge.
     pub fn of(names: impl IntoIterator<Item = String>, snapshot: &Snapshot) -> Result<Self, UnknownSection> {
         let mut names: Vec<_> = names.into_iter().collect();
+        if names.is_empty() {
+            return Ok(Self::default());
+        }
         names.sort();
         names.dedup();
         let known = known(snapshot);

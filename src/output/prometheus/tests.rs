@@ -1,6 +1,7 @@
 //! Whole pages: from registries and hand-made families to the bytes a scraper gets.
 
 mod joining;
+mod last;
 mod protobuf;
 mod round_trip;
 mod rules;
@@ -102,7 +103,8 @@ fn family(name: &str, unit: &str, kind: Kind, points: Vec<Point>) -> Family {
         kind,
         scope: Arc::default(),
         section: None,
-        points,
+        points: points.into(),
+        layout: None,
     }
 }
 
@@ -119,13 +121,13 @@ const fn float(value: f64) -> PointValue {
 }
 
 fn histogram(bounds: &[f64], counts: &[u64], sum: f64) -> PointValue {
-    PointValue::Histogram(Histogram {
+    PointValue::Histogram(Box::new(Histogram {
         bounds: bounds.to_vec(),
         counts: counts.to_vec(),
         sum,
         count: counts.iter().sum(),
         native: None,
-    })
+    }))
 }
 
 #[test]

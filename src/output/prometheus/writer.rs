@@ -9,14 +9,21 @@ use std::ops::Range;
 use prometheus::proto::Summary;
 
 use super::Syntax;
-use super::family::{Histogram, PageFamily, PageKind, Series, Value};
+use super::family::{PageFamily, PageKind, Series, Value};
+use super::histogram::Histogram;
 use super::labels::{Labels, is_label_name, is_metric_name};
+use super::last::{Last, Lines, push_lines};
 use super::number::{push_bound, push_float, push_number, push_seconds, push_uint};
+use super::page::{Page, Write};
 
 /// A page being written.
-pub(super) struct Writer {
+pub(super) struct Writer<'a> {
     out: Vec<u8>,
     syntax: Syntax,
+    last: &'a Last<'a>,
+    lines: Lines,
+    /// Whether the name of the family being written needs no quotes.
+    is_plain: bool,
 }
 
 /// The labels of the series being written, and where they stand on the page once they do.
@@ -25,23 +32,28 @@ struct Held<'s, 'a> {
     written: Option<Range<usize>>,
 }
 
-impl Writer {
-    /// An empty page with room for these families.
-    pub(super) fn new(syntax: Syntax, families: &[PageFamily<'_>]) -> Self {
-        Self { out: Vec::with_capacity(families.iter().map(estimate).sum()), syntax }
-    }
-
-    /// The page.
-    pub(super) fn finish(mut self) -> Vec<u8> {
-        if self.is_openmetrics() {
-            self.text("# EOF\n");
+impl Write for Writer<'_> {
+    fn again(&mut self, family: &PageFamily<'_>) -> bool {
+        let (Some((head, lines)), Some(numbers)) =
+            (self.last.family(family.layout), family.numbers(self.is_openmetrics()))
+        else {
+            return false;
+        };
+        let start = self.out.len();
+        self.out.extend_from_slice(head);
+        let is_whole = push_lines(&mut self.out, lines, numbers).is_some();
+        if is_whole {
+            self.note(family, start, start + head.len());
+        } else {
+            self.out.truncate(start);
         }
-        self.out
+        is_whole
     }
 
-    /// Writes a family with its samples.
-    pub(super) fn family(&mut self, family: &PageFamily<'_>) {
+    fn family(&mut self, family: &PageFamily<'_>) {
+        let start = self.out.len();
         self.head(family);
+        let samples = self.out.len();
         for series in &family.series {
             let mut held = Held { labels: &series.labels, written: None };
             match series.value {
@@ -54,10 +66,43 @@ impl Writer {
             }
             self.created(family, series, &mut held);
         }
+        let is_a_line = |series: &Series<'_>| {
+            matches!(series.value, Value::Number(_)) && (series.start.is_none() || !self.is_openmetrics())
+        };
+        if family.series.iter().all(is_a_line) {
+            self.note(family, start, samples);
+        }
+    }
+}
+
+impl<'a> Writer<'a> {
+    /// An empty page with room for what stands on `page`.
+    pub(super) fn new(syntax: Syntax, last: &'a Last<'a>, page: &Page<'_>) -> Self {
+        let room = page.estimate(|family| match last.family(family.layout) {
+            // Numbers seldom get longer all at once.
+            Some((head, lines)) => head.len() + lines.len() + lines.len() / 64,
+            None => estimate(family, syntax),
+        });
+        Self { out: Vec::with_capacity(room), syntax, last, lines: Lines::default(), is_plain: true }
+    }
+
+    /// The page, and what of it the next one may take.
+    pub(super) fn finish(mut self) -> (Vec<u8>, Lines) {
+        if self.is_openmetrics() {
+            self.text("# EOF\n");
+        }
+        (self.out, self.lines)
+    }
+
+    fn note(&mut self, family: &PageFamily<'_>, start: usize, samples: usize) {
+        if let Some(layout) = family.layout {
+            self.lines.note(layout, [start, samples, self.out.len()]);
+        }
     }
 
     /// The lines before the samples: HELP and TYPE, or OpenMetrics' TYPE, UNIT and HELP, in that order.
     fn head(&mut self, family: &PageFamily<'_>) {
+        self.is_plain = is_metric_name(&family.name);
         let help = family.whole_help();
         if !self.is_openmetrics() {
             self.help(&family.name, &help);
@@ -90,7 +135,7 @@ impl Writer {
         for part in ["# ", keyword, " "] {
             self.text(part);
         }
-        self.name(name, "", is_metric_name(name));
+        self.name(name, "", self.is_plain);
         self.text(" ");
     }
 
@@ -149,7 +194,7 @@ impl Writer {
 
     /// A sample up to its value: name and labels, `bound` the last of them. A quoted name stands among the labels.
     fn sample(&mut self, name: &str, suffix: &str, held: &mut Held<'_, '_>, bound: Option<(&str, f64)>) {
-        let plain = is_metric_name(name);
+        let plain = self.is_plain;
         if plain {
             self.name(name, suffix, plain);
             if held.labels.len() == 0 && bound.is_none() {
@@ -179,7 +224,7 @@ impl Writer {
         let start = self.out.len();
         for (at, (name, value)) in labels.iter().enumerate() {
             self.text(if at == 0 { "" } else { "," });
-            self.name(name, "", is_label_name(name));
+            self.name(name, "", labels.stand() || is_label_name(name));
             self.text("=\"");
             push_escaped(&mut self.out, value, true);
             self.text("\"");
@@ -238,15 +283,23 @@ fn push_escaped(out: &mut Vec<u8>, text: &str, escapes_quotes: bool) {
     out.extend_from_slice(rest);
 }
 
-/// About how many bytes a family takes, so that the page rarely has to grow.
-pub(super) fn estimate(family: &PageFamily<'_>) -> usize {
-    let Some(first) = family.series.first() else { return 0 };
-    let head = 3 * family.name.len() + family.help.len() + 120;
-    let labels: usize = first.labels.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
-    let samples = match first.value {
-        Value::Number(_) => 2,
-        Value::Histogram(histogram) => histogram.buckets.iter().count() + 4,
-        Value::Summary(summary) => summary.get_quantile().len() + 3,
+/// Room for a value: most are shorter.
+const VALUE_BYTES: usize = 16;
+
+/// About how many bytes a family takes, rather more than less: what is too much is never touched, what is too little
+/// makes the page move.
+pub(super) fn estimate(family: &PageFamily<'_>, syntax: Syntax) -> usize {
+    let each = |series: &Series<'_>| {
+        let labels: usize = series.labels.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
+        let created = usize::from(syntax.is_openmetrics() && series.start.is_some());
+        let samples = created
+            + match series.value {
+                Value::Number(_) => 1,
+                Value::Histogram(histogram) => histogram.buckets.iter().count() + 4,
+                Value::Summary(summary) => summary.get_quantile().len() + 3,
+            };
+        let suffix = if samples > 1 { "_created".len() + VALUE_BYTES } else { 0 };
+        samples * (family.name.len() + suffix + labels + VALUE_BYTES)
     };
-    head + family.series.len() * samples * (family.name.len() + labels + 40)
+    3 * family.name.len() + family.help.len() + 120 + family.estimate(each)
 }

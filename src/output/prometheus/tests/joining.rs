@@ -261,7 +261,7 @@ fn a_joined_family_that_clashes_with_ours_is_dropped() {
 #[test]
 fn b6_of_series_that_come_to_have_the_same_labels_the_first_stays() {
     let same_help = |name| Family { help: "About.".to_owned(), ..gauge(name, vec![point(&[], int(1))]) };
-    let merged = vec![same_help("a.b"), Family { points: vec![point(&[], int(2))], ..same_help("a_b") }];
+    let merged = vec![same_help("a.b"), Family { points: [point(&[], int(2))].into(), ..same_help("a_b") }];
     let sanitised = vec![gauge("a.b", vec![point(&[("k.1", "v")], int(1)), point(&[("k_1", "v")], int(2))])];
     for (families, family, line) in [(merged, "a_b", "\na_b 1\n"), (sanitised, "a.b", "\na_b{k_1=\"v\"} 1\n")] {
         let snapshot = snapshot(families);
@@ -279,7 +279,7 @@ fn values_that_void_a_page_are_left_out() {
     let points = vec![point(&[], float(f64::NAN)), point(&[("a", "1")], int(-1)), point(&[("a", "2")], float(1.0))];
     let falling = Histogram { bounds: vec![2.0, 1.0], counts: vec![1, 1, 1], sum: 1.0, count: 3, native: None };
     let short = Histogram { bounds: vec![1.0], counts: vec![2, 0], sum: 1.0, count: 1, native: None };
-    let distributions = [falling, short].map(|bad| point(&[], PointValue::Histogram(bad)));
+    let distributions = [falling, short].map(|bad| point(&[], PointValue::Histogram(Box::new(bad))));
     let snapshot =
         snapshot(vec![family("c", "", Kind::Counter, points), family("h", "", Kind::Histogram, distributions.into())]);
     assert_eq!(

@@ -174,7 +174,13 @@ fn exponential(schema: i32, buckets: &[(i32, u64)], negative: &[(i32, u64)]) -> 
         negative: negative.iter().copied().collect(),
     };
     let count = native.count();
-    PointValue::Histogram(Histogram { bounds: vec![], counts: vec![count], sum: 7.5, count, native: Some(native) })
+    PointValue::Histogram(Box::new(Histogram {
+        bounds: vec![],
+        counts: vec![count],
+        sum: 7.5,
+        count,
+        native: Some(native),
+    }))
 }
 
 #[test]

@@ -17,13 +17,13 @@ fn rich() -> Snapshot {
         buckets: [(0, 1), (3, 2)].into(),
         negative: [(1, 1)].into(),
     };
-    let spread = PointValue::Histogram(Histogram {
+    let spread = PointValue::Histogram(Box::new(Histogram {
         bounds: Vec::new(),
         counts: vec![5],
         sum: 1.5,
         count: 5,
         native: Some(native),
-    });
+    }));
     let values = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.0, 5e-324, 1e300].into_iter().enumerate();
     let values = values.map(|(at, value)| point(&[("at", &at.to_string())], float(value))).chain([
         point(&[("at", "}{ # \" 1 2\n\\")], int(i64::MAX.into())),

@@ -153,7 +153,7 @@ fn a7_what_collides_in_one_scheme_is_resolved_the_same_in_all() {
         (vec![gauge("a", &[("k.1", "v"), ("k_1", "w")])], 1),
         (
             vec![Family {
-                points: vec![point(&[("k.1", "v")], int(1)), point(&[("U__k_2e_1", "v")], int(2))],
+                points: [point(&[("k.1", "v")], int(1)), point(&[("U__k_2e_1", "v")], int(2))].into(),
                 ..gauge("a", &[])
             }],
             1,

@@ -1,0 +1,203 @@
+//! The figures in the SDK's form: observable instruments built from the catalogue, for the SDK's own exporters.
+//!
+//! They are built when an exporter first asks and observe the families of the snapshot that is asked, so that a page
+//! costs no collection. The provider is theirs alone: with instruments of others on it, a collection would observe
+//! those once more.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use opentelemetry::metrics::{AsyncInstrument, Meter, MeterProvider};
+use opentelemetry::{InstrumentationScope, KeyValue};
+use opentelemetry_sdk::metrics::data::ResourceMetrics;
+use opentelemetry_sdk::metrics::reader::MetricReader;
+use opentelemetry_sdk::metrics::{Instrument, SdkMeterProvider, Stream};
+use opentelemetry_sdk::resource::Resource;
+
+use super::instruments::SharedReader;
+use super::snapshot::{Family, Point, PointValue};
+use crate::catalog::{CUSTOM_SERIES_MAX, CustomFigure, FIGURES, Figure, Kind};
+use crate::reading::Number;
+
+/// Series a figure may have before the SDK folds the rest into one overflow series; each place costs memory at once.
+const SERIES_MAX: usize = 128;
+const _: () = assert!(CUSTOM_SERIES_MAX < SERIES_MAX);
+
+/// Series a collector of custom figures may add to a figure about collectors: its classes of errors are the most.
+const COLLECTOR_SERIES_MAX: usize = 24;
+
+/// A snapshot in the SDK's form.
+#[derive(Debug, Default)]
+pub struct SdkMetrics {
+    recorded: Vec<ResourceMetrics>,
+    figures: Option<Arc<SdkFigures>>,
+}
+
+impl SdkMetrics {
+    pub(super) const fn new(recorded: Vec<ResourceMetrics>, figures: Arc<SdkFigures>) -> Self {
+        Self { recorded, figures: Some(figures) }
+    }
+
+    /// What instruments that are recorded into brought: the bridge's own durations, and what an embedding program has.
+    #[must_use]
+    pub fn recorded(&self) -> &[ResourceMetrics] {
+        &self.recorded
+    }
+
+    /// The figures among `families`, which are the same snapshot's.
+    ///
+    /// # Errors
+    /// When the SDK fails to collect them.
+    pub fn figures(&self, families: &[Family]) -> Result<ResourceMetrics, String> {
+        self.figures.as_ref().map_or_else(|| Ok(ResourceMetrics::default()), |figures| figures.collect(families))
+    }
+}
+
+/// What builds the instruments, and then holds them.
+pub(super) struct SdkFigures {
+    resource: Resource,
+    scope: InstrumentationScope,
+    custom: Vec<Arc<CustomFigure>>,
+    built: OnceLock<Built>,
+    /// Held during a collection: the instruments show one snapshot at a time.
+    collecting: Mutex<()>,
+}
+
+struct Built {
+    reader: SharedReader,
+    shown: Shown,
+    /// Ends the instruments when it is dropped.
+    _provider: SdkMeterProvider,
+}
+
+/// What the instruments observe during a collection, nothing otherwise.
+#[derive(Clone, Default)]
+struct Shown(Arc<Mutex<Arc<[Family]>>>);
+
+impl fmt::Debug for SdkFigures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SdkFigures").finish_non_exhaustive()
+    }
+}
+
+impl SdkFigures {
+    pub(super) fn new(resource: Resource, scope: InstrumentationScope, custom: &[Arc<CustomFigure>]) -> Self {
+        Self { resource, scope, custom: custom.to_vec(), built: OnceLock::new(), collecting: Mutex::default() }
+    }
+
+    fn build(&self) -> Built {
+        let reader = SharedReader::new();
+        let custom = self.custom.clone();
+        let provider = SdkMeterProvider::builder()
+            .with_reader(reader.clone())
+            .with_resource(self.resource.clone())
+            .with_view(move |instrument: &Instrument| limit_series(instrument, &custom))
+            .build();
+        let meter = provider.meter_with_scope(self.scope.clone());
+        let shown = Shown::default();
+        FIGURES.iter().for_each(|figure| build_figure(&meter, figure, &shown));
+        self.custom.iter().for_each(|figure| build_custom(&meter, figure, &shown));
+        Built { reader, shown, _provider: provider }
+    }
+
+    fn collect(&self, families: &[Family]) -> Result<ResourceMetrics, String> {
+        let built = self.built.get_or_init(|| self.build());
+        let is_ours = |family: &&Family| family.scope.name == self.scope.name();
+        let mut metrics = ResourceMetrics::default();
+        let _alone = self.collecting.lock().unwrap_or_else(PoisonError::into_inner);
+        built.shown.set(families.iter().filter(is_ours).cloned().collect());
+        let collected = built.reader.collect(&mut metrics);
+        built.shown.set(Arc::default());
+        collected.map(|()| metrics).map_err(|error| error.to_string())
+    }
+}
+
+impl Shown {
+    fn set(&self, families: Arc<[Family]>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = families;
+    }
+
+    /// Gives each point of a figure to `observe`; nothing in it can wait or panic.
+    fn observe(&self, name: &str, observe: impl Fn(Number, &[KeyValue])) {
+        let families = Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let Ok(at) = families.binary_search_by(|family| family.name.as_str().cmp(name)) else { return };
+        for Point { attributes, value, .. } in &*families[at].points {
+            let PointValue::Number(number) = *value else { continue };
+            let pairs: Vec<_> =
+                attributes.iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone())).collect();
+            observe(number, &pairs);
+        }
+    }
+}
+
+/// The cardinality each instrument needs.
+fn limit_series(instrument: &Instrument, custom: &[Arc<CustomFigure>]) -> Option<Stream> {
+    let limit = match FIGURES.iter().find(|figure| figure.name == instrument.name()) {
+        Some(figure) if figure.attributes.is_empty() => 1,
+        // Each collector of custom figures reads one at least.
+        Some(figure) if figure.attributes.contains(&"collector") => SERIES_MAX + custom.len() * COLLECTOR_SERIES_MAX,
+        Some(_) => SERIES_MAX,
+        None => {
+            let figure = custom.iter().find(|figure| figure.name() == instrument.name())?;
+            if figure.attributes().is_empty() { 1 } else { SERIES_MAX }
+        }
+    };
+    Stream::builder().with_cardinality_limit(limit).build().ok()
+}
+
+/// Builds an instrument that observes what is shown of the figure of its name.
+macro_rules! observe {
+    ($meter:ident.$builder:ident, $figure:ident, $name:expr, $unit:expr, $shown:ident, $kind:ty, $convert:expr) => {{
+        let shown = $shown.clone();
+        let name = $name;
+        $meter
+            .$builder($name)
+            .with_unit($unit)
+            .with_description($figure.description())
+            .with_callback(move |observer: &dyn AsyncInstrument<$kind>| {
+                shown.observe(&name, |number, pairs| observer.observe($convert(number), pairs));
+            })
+            .build();
+    }};
+}
+
+/// Builds the instrument of a figure; histograms are recorded into and stand elsewhere.
+fn build_figure(meter: &Meter, figure: &'static Figure, shown: &Shown) {
+    let whole = |number: Number| match number {
+        Number::Int(int) => u64::try_from(int).unwrap_or_default(),
+        Number::Float(_) => 0,
+    };
+    macro_rules! of_figure {
+        ($builder:ident, $kind:ty, $convert:expr) => {
+            observe!(meter.$builder, figure, figure.name, figure.unit, shown, $kind, $convert)
+        };
+    }
+    match (figure.kind, figure.is_seconds()) {
+        (Kind::Gauge, false) => of_figure!(u64_observable_gauge, u64, whole),
+        (Kind::Gauge, true) => of_figure!(f64_observable_gauge, f64, Number::to_float),
+        (Kind::Counter, false) => of_figure!(u64_observable_counter, u64, whole),
+        (Kind::Counter, true) => of_figure!(f64_observable_counter, f64, Number::to_float),
+        (Kind::Histogram, _) => {}
+    }
+}
+
+/// Builds the instrument of a custom figure. It holds the nearest floats.
+fn build_custom(meter: &Meter, figure: &CustomFigure, shown: &Shown) {
+    macro_rules! of_figure {
+        ($builder:ident) => {
+            observe!(
+                meter.$builder,
+                figure,
+                figure.name().to_owned(),
+                figure.unit().to_owned(),
+                shown,
+                f64,
+                Number::to_float
+            )
+        };
+    }
+    match figure.kind() {
+        Kind::Counter => of_figure!(f64_observable_counter),
+        Kind::Gauge | Kind::Histogram => of_figure!(f64_observable_gauge),
+    }
+}
