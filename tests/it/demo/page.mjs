@@ -36,7 +36,7 @@ await page.waitForFunction(
   before,
 );
 await page.waitForSelector('svg path, svg polyline');
-await page.waitForFunction(() => /^[1-9][0-9]*, for /.test(document.querySelector('#endpoints td:nth-child(3)')?.textContent));
+await page.waitForFunction(() => /^[1-9][0-9]*, ([0-9.]+.[kMG]i?B, )?for /.test(document.querySelector('#endpoints td:nth-child(3)')?.textContent));
 assert.match(await page.innerText('#push'), /default\s+up to date/);
 if (pictures) await page.screenshot({ path: `${pictures}/page.png`, fullPage: true });
 assert.deepEqual(problems, []);
