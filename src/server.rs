@@ -14,6 +14,7 @@ mod limits;
 mod listener;
 mod measure;
 mod page;
+mod peer;
 mod routes;
 
 pub use keys::{ApiKey, BadDigest};

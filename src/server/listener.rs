@@ -13,6 +13,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use axum::Router;
+use http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::TokioIo;
@@ -25,6 +27,7 @@ use tokio::time::{sleep, timeout};
 
 use super::guard::{Guarded, Progress};
 use super::limits::Limits;
+use super::peer::Peer;
 
 /// Connections the system keeps for us until they are accepted.
 const BACKLOG: u32 = 1024;
@@ -84,7 +87,7 @@ pub(super) async fn serve(
         tokio::select! {
             biased;
             () = &mut stop => break,
-            (stream, place) = next => connections.start(stream, place),
+            ((stream, peer), place) = next => connections.start(stream, peer, place),
         }
     }
     drop(listeners);
@@ -92,7 +95,7 @@ pub(super) async fn serve(
 }
 
 /// The next connection of any listener. Survives every error: a server that stops accepting is worse than a slow one.
-async fn accept(listeners: &[TcpListener]) -> TcpStream {
+async fn accept(listeners: &[TcpListener]) -> (TcpStream, Peer) {
     let mut is_failing = false;
     loop {
         let accepted = poll_fn(|cx| {
@@ -103,7 +106,8 @@ async fn accept(listeners: &[TcpListener]) -> TcpStream {
             ready.map_or(Poll::Pending, Poll::Ready)
         });
         let error = match accepted.await {
-            Ok((stream, _)) => return stream,
+            // An IPv4 client of an IPv6 socket is the same client.
+            Ok((stream, from)) => return (stream, Peer { address: Some(from.ip().to_canonical()) }),
             Err(error) => error,
         };
         // The client is to blame for these, and its connection is gone already.
@@ -128,14 +132,15 @@ struct Connections {
 
 impl Connections {
     /// Serves one connection in a task of its own, which keeps `place` until it ends.
-    fn start(&mut self, stream: TcpStream, place: Option<OwnedSemaphorePermit>) {
+    fn start(&mut self, stream: TcpStream, peer: Peer, place: Option<OwnedSemaphorePermit>) {
         while self.tasks.try_join_next().is_some() {}
         // An answer is written at once; waiting for more to send only delays it.
         let _ = stream.set_nodelay(true);
         let progress = Progress::new();
         let io = TokioIo::new(Guarded::new(stream, self.limits, progress.clone()));
         let router = TowerToHyperService::new(self.router.clone());
-        let service = service_fn(move |request| {
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(peer);
             progress.handling();
             let (answer, progress) = (router.call(request), progress.clone());
             async move {
