@@ -5,6 +5,7 @@
 mod check;
 mod figures;
 mod keep;
+mod keys;
 mod push;
 
 use std::collections::BTreeMap;
@@ -16,7 +17,6 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use prometheus::process_collector::ProcessCollector;
-use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
@@ -25,16 +25,17 @@ use crate::clock::Clock;
 use crate::collector::completed::Completed;
 use crate::collector::config::Built;
 use crate::collector::{self, Plan};
-use crate::config::{ApiKeyConfig, Config, Env, Otel};
+use crate::config::{Config, Env, Otel};
 use crate::http_client::HttpClient;
 use crate::output::telemetry_json::JsonConfig;
 use crate::registry::{InstrumentView, Registry};
 use crate::scheduler;
-use crate::secret;
-use crate::server::{self, ApiKey, Server, ServerConfig, ServerInfo};
+use crate::server::{self, Server, ServerConfig, ServerInfo};
 use crate::state::{self, StateDirectory};
 pub use check::Checked;
 use keep::Keeper;
+pub use keys::KeyFiles;
+use keys::Sources;
 use push::{Push, Shared};
 
 /// Where the server listens if nothing is set: the host and port of the OpenTelemetry specification for this exporter.
@@ -59,6 +60,7 @@ pub struct App {
     state: Option<(PathBuf, BTreeMap<Section, String>)>,
     pushes: Vec<Push>,
     server: Server,
+    keys: Arc<KeyFiles>,
     joined: prometheus::Registry,
     listen: Vec<SocketAddr>,
 }
@@ -122,8 +124,16 @@ impl App {
         let pushes = push::pushes(config.otlp.as_ref(), &otel, &shared)?;
         let joined = prometheus::Registry::new();
         joined.register(Box::new(ProcessCollector::for_self())).context("failed to add the process figures")?;
-        let server = server(config, &listen, &resource, &registry, &joined, &clock)?;
-        Ok(Self { registry, clock, plans, completed, state, pushes, server, joined, listen })
+        let keys = Sources::read(&config.web, env)?;
+        let server = server(config, &keys, &listen, &resource, &registry, &joined, &clock)?;
+        let keys = Arc::new(KeyFiles::new(server.keys(), keys, Arc::clone(&clock)));
+        Ok(Self { registry, clock, plans, completed, state, pushes, server, keys, joined, listen })
+    }
+
+    /// The API keys, which may be exchanged while it runs.
+    #[must_use]
+    pub const fn keys(&self) -> &Arc<KeyFiles> {
+        &self.keys
     }
 
     /// The registry, for the instruments of an embedding program.
@@ -178,6 +188,7 @@ impl App {
         for plan in self.plans {
             collectors.spawn(scheduler::run(plan, Arc::clone(&self.registry), Arc::clone(&self.clock)));
         }
+        collectors.spawn(self.keys.watch());
         let (stopping, stopped) = tokio::sync::watch::channel(false);
         let until_stop = || {
             let mut stopped = stopped.clone();
@@ -289,6 +300,7 @@ fn resource(config: &Config, otel: &Otel, listen: &[SocketAddr]) -> Vec<(String,
 
 fn server(
     config: &Config,
+    keys: &Sources,
     listen: &[SocketAddr],
     resource: &[(String, String)],
     registry: &Arc<Registry>,
@@ -296,14 +308,22 @@ fn server(
     clock: &Arc<dyn Clock>,
 ) -> anyhow::Result<Server> {
     let default = ServerConfig::default();
-    let keys = config.web.api_keys.iter().flatten().map(api_key).collect::<anyhow::Result<Vec<_>>>()?;
-    if keys.is_empty() {
+    keys.warn(&**clock);
+    let held = keys.keys();
+    if held.is_empty() {
         tracing::warn!("no API key is configured: the JSON refuses all; set web.api_keys or LINKIT_BRIDGE_API_KEY");
+    }
+    for address in listen.iter().filter(|address| config.web.metrics_access.is_none() && !address.ip().is_loopback()) {
+        tracing::warn!(
+            %address,
+            "the scrape page is open to all who reach this address: set web.metrics_access to key, or to open if it is meant"
+        );
     }
     let server_config = ServerConfig {
         listen: listen.to_vec(),
         telemetry_path: config.web.telemetry_path.clone().unwrap_or(default.telemetry_path),
-        keys,
+        keys: held,
+        metrics_access: config.web.metrics_access.unwrap_or_default(),
         page: config.web.page(),
         json: JsonConfig { version: config.service.version.clone(), megabyte: config.megabyte() },
     };
@@ -315,15 +335,4 @@ fn server(
         clock: Arc::clone(clock),
     };
     Ok(Server::new(server_config, Arc::clone(registry), joined.clone(), info)?)
-}
-
-fn api_key(config: &ApiKeyConfig) -> anyhow::Result<ApiKey> {
-    let named = |problem: String| anyhow!("web.api_keys, key {:?}: {problem}", config.name);
-    let secret = secret::from_twins("key", config.key.as_ref(), config.key_file.as_deref()).map_err(named)?;
-    match (secret, &config.sha256) {
-        (Some(secret), None) => Ok(ApiKey::from_secret(&config.name, &secret)),
-        (None, Some(hex)) => Ok(ApiKey::from_sha256_hex(&config.name, hex.expose_secret())?),
-        (Some(_), Some(_)) => Err(named("key and sha256 are both set; keep one of them".to_owned())),
-        (None, None) => Err(named("nothing is set; give key, key_file or sha256".to_owned())),
-    }
 }

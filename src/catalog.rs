@@ -218,6 +218,14 @@ figure_ids! {
     PushRefusedPoints,
     /// `linkit.bridge.push.last_success_timestamp`
     PushLastSuccess,
+    /// `linkit.bridge.api_key.expiry_timestamp`
+    ApiKeyExpiry,
+    /// `linkit.bridge.api_key.last_used_timestamp`
+    ApiKeyLastUsed,
+    /// `linkit.bridge.api_key.refused`
+    ApiKeyRefused,
+    /// `linkit.bridge.api_key.last_reload_successful`
+    ApiKeyLastReloadSuccessful,
     /// `linkit.bridge.http.request.duration`
     HttpRequestDuration,
 }

@@ -1,5 +1,7 @@
 //! The command line: arguments → config → app → exit code. Flags are named by the custom of Prometheus exporters.
 
+mod key;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::Write;
@@ -16,6 +18,7 @@ use crate::clock::SystemClock;
 use crate::config::{CONFIG_FILE, Config, Env, unknown_variables};
 use crate::demo::{self, DemoArgs};
 use crate::logging::{self, Format, Level};
+use key::KeyArgs;
 
 /// Failed start: an address is taken, a thing it needs is not to be had.
 const EXIT_START: u8 = 1;
@@ -38,6 +41,8 @@ enum Command {
     Serve,
     /// Reads every source once: prints each figure with its method, cost and age, and what would make it cheaper.
     Check,
+    /// Makes a key for the server, or the SHA-256 of one; needs no config.
+    Key(KeyArgs),
     /// Shows the bridge at work on a simulated shop; needs no config and no backend.
     Demo(DemoArgs),
 }
@@ -81,6 +86,9 @@ pub fn run(args: impl Iterator<Item = OsString>, environment: impl Iterator<Item
     for (name, nearest) in unknown_variables(environment.keys().map(String::as_str)) {
         tracing::warn!(variable = name, nearest, "ignored: no setting has this variable");
     }
+    if let Some(Command::Key(args)) = &cli.command {
+        return key::run(args);
+    }
     let config = match load(&cli.flags, env) {
         Ok(config) => config,
         Err(problem) => return fail(EXIT_USAGE, &problem),
@@ -102,7 +110,8 @@ pub fn run(args: impl Iterator<Item = OsString>, environment: impl Iterator<Item
         match cli.command {
             Some(Command::Check) => check(&config, env).await,
             Some(Command::Demo(args)) => serve(config, Some(args), env).await,
-            Some(Command::Serve) | None => serve(config, None, env).await,
+            // `key` has returned by now.
+            Some(Command::Serve | Command::Key(_)) | None => serve(config, None, env).await,
         }
     });
     // A query of SQLite that would not be interrupted must not hold up the exit.

@@ -4,6 +4,7 @@
 //! is a parameter, read in `main` and nowhere else. The next setting is one field in its struct and one line in `config/variables.rs`.
 
 mod error;
+mod keys;
 mod otel;
 mod otlp;
 mod page;
@@ -22,7 +23,9 @@ use sha2::{Digest, Sha256};
 use crate::collector::config::SectionConfig;
 use crate::output::otlp::{Compression, Temporality};
 use crate::reading::Ages;
+use crate::server::MetricsAccess;
 pub use error::ConfigError;
+pub use keys::ApiKeyConfig;
 pub use otel::{Otel, OtelExporter};
 pub use otlp::{OtlpEndpoints, OtlpProtocol, SpoolSection, TlsSection};
 pub use page::PageSection;
@@ -95,20 +98,10 @@ pub struct WebConfig {
     pub page: Option<PageSection>,
     /// The keys for the JSON; without one it refuses all.
     pub api_keys: Option<Vec<ApiKeyConfig>>,
-}
-
-/// A key for the JSON: in place, in a file, or as its SHA-256.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ApiKeyConfig {
-    /// Whose key it is, for logs.
-    pub name: String,
-    /// The key.
-    pub key: Option<SecretString>,
-    /// A file that holds the key.
-    pub key_file: Option<PathBuf>,
-    /// The key's SHA-256 in hexadecimal; a secret, for a weak key can be guessed from it.
-    pub sha256: Option<SecretString>,
+    /// A file of further keys, one a line: `NAME:sha256:HEX`, `expires=…`, `scopes=…`.
+    pub api_keys_file: Option<PathBuf>,
+    /// Who may read the scrape page: `open` (default), or `key`.
+    pub metrics_access: Option<MetricsAccess>,
 }
 
 /// Push to an OTLP receiver.
@@ -207,6 +200,9 @@ impl Config {
         }
         if self.megabyte() < 1_000_000 {
             return problem("megabyte is less than 1MB; set 1MiB or 1MB");
+        }
+        if let Some(wrong) = self.web.api_keys.iter().flatten().find_map(ApiKeyConfig::problem) {
+            return problem(&wrong);
         }
         let names: Vec<_> = self.web.api_keys.iter().flatten().map(|key| key.name.as_str()).collect();
         if let Some(twice) = names.iter().enumerate().find_map(|(at, name)| names[..at].contains(name).then_some(name))

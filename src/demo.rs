@@ -15,6 +15,7 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::clock::Clock;
 use crate::collector::config::{SectionConfig, SourceKind};
 use crate::config::{ApiKeyConfig, Config};
+use crate::secret;
 use shop::Shop;
 
 /// The simulated shop moves this often.
@@ -67,7 +68,10 @@ pub fn prepare(mut config: Config, args: &DemoArgs, clock: &dyn Clock) -> anyhow
     config.state_dir = None;
     config.service.name = Some("linkit-demo".to_owned());
     config.service.environment = Some("demo".to_owned());
-    let key = args.api_key.clone().unwrap_or_else(new_key);
+    let key = match &args.api_key {
+        Some(key) => key.clone(),
+        None => secret::key::fresh().context("failed to make a key; give one with --api-key")?,
+    };
     let demo_key = ApiKeyConfig { name: "demo".to_owned(), key: Some(key.clone()), ..ApiKeyConfig::default() };
     config.web.api_keys.get_or_insert_default().push(demo_key);
     let path = config.web.telemetry_path.clone().unwrap_or_else(|| "/metrics".to_owned());
@@ -108,14 +112,6 @@ impl Demo {
 /// The address to type into a browser: one that listens on all interfaces is reached by this host's own.
 fn reachable(address: &SocketAddr) -> String {
     if address.ip().is_unspecified() { format!("127.0.0.1:{}", address.port()) } else { address.to_string() }
-}
-
-/// A random key of 128 bits.
-fn new_key() -> SecretString {
-    use std::hash::{BuildHasher, Hasher, RandomState};
-    // The standard library's only source of operating system randomness: two keyed hashes of nothing.
-    let half = || RandomState::new().build_hasher().finish();
-    SecretString::from(format!("{:016x}{:016x}", half(), half()))
 }
 
 /// A private directory that is removed with the value.

@@ -1,5 +1,7 @@
 //! Secrets and their `_file` twins: a secret is given in place or in a file, never both.
 
+pub mod key;
+
 use std::path::Path;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -22,25 +24,37 @@ pub fn from_twins(
     match (value, file) {
         (Some(_), Some(_)) => Err(format!("{key} and {key}_file are both set; keep one of them")),
         (Some(value), None) => Ok(Some(value.clone())),
-        (None, Some(file)) => read(key, file).map(Some),
+        (None, Some(file)) => read(&format!("{key}_file"), file).map(Some),
         (None, None) => Ok(None),
     }
 }
 
-fn read(key: &str, file: &Path) -> Result<SecretString, String> {
+/// The secret that `file` holds alone; `what` names it in errors.
+///
+/// # Errors
+/// When the file cannot be read, is empty or is too large; the text never holds the secret.
+pub fn read(what: &str, file: &Path) -> Result<SecretString, String> {
+    let text = read_text(what, file)?;
+    Ok(SecretString::from(text.expose_secret().trim_end_matches(['\r', '\n'])))
+}
+
+/// As [`read`], but the whole text of a file that may hold several.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_text(what: &str, file: &Path) -> Result<SecretString, String> {
     let problem = |cause: &dyn std::fmt::Display| {
-        format!("{key}_file {}: {cause}; give the bridge a readable file that holds the secret alone", file.display())
+        format!("{what} {}: {cause}; give the bridge a readable file that holds the secret alone", file.display())
     };
     let size = std::fs::metadata(file).map_err(|error| problem(&error))?.len();
     if size > SECRET_BYTES_MAX {
         return Err(problem(&format_args!("{size} bytes are too many for a secret")));
     }
     let text = std::fs::read_to_string(file).map_err(|error| problem(&error))?;
-    let secret = text.trim_end_matches(['\r', '\n']);
-    if secret.trim().is_empty() {
+    if text.trim().is_empty() {
         return Err(problem(&"the file is empty"));
     }
-    Ok(SecretString::from(secret))
+    Ok(SecretString::from(text))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! rendered once, so a request never waits for anything. The next route is one line in `router` and its handler in
 //! the file of its kind; the next output's route gets a cache beside `Shared::pages`.
 
+mod access;
 mod cache;
 mod encoding;
 mod error;
@@ -15,9 +16,11 @@ mod listener;
 mod measure;
 mod page;
 mod peer;
+mod rate;
 mod routes;
 
-pub use keys::{ApiKey, BadDigest};
+pub use access::MetricsAccess;
+pub use keys::{ApiKey, BadDigest, BadLine, Expiry, Keys, Scope};
 pub use limits::Limits;
 pub use listener::bind;
 
@@ -48,8 +51,10 @@ pub struct ServerConfig {
     pub listen: Vec<SocketAddr>,
     /// The path of the scrape page; at `/` it takes the place of the page for people.
     pub telemetry_path: String,
-    /// Who may read the JSON; nobody, if empty.
+    /// Who may read the JSON; nobody, if empty. [`Server::keys`] exchanges them later.
     pub keys: Vec<ApiKey>,
+    /// Who may read the scrape page and the page for people.
+    pub metrics_access: MetricsAccess,
     /// How the JSON is written.
     pub json: JsonConfig,
     /// How the scrape page is.
@@ -62,6 +67,7 @@ impl Default for ServerConfig {
             listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 9464))],
             telemetry_path: "/metrics".to_owned(),
             keys: Vec::new(),
+            metrics_access: MetricsAccess::default(),
             json: JsonConfig::default(),
             page: PageConfig::default(),
         }
@@ -122,6 +128,7 @@ impl fmt::Debug for ServerInfo {
 pub struct Server {
     router: Router,
     limits: Limits,
+    keys: Keys,
 }
 
 impl Server {
@@ -131,7 +138,7 @@ impl Server {
     /// # Errors
     /// If the telemetry path cannot be served.
     pub fn new(
-        config: ServerConfig,
+        mut config: ServerConfig,
         registry: Arc<Registry>,
         joined: prometheus::Registry,
         info: ServerInfo,
@@ -141,10 +148,20 @@ impl Server {
         let rendered = Arc::new(Rendered::of(pages.into_iter().chain([(routes::TELEMETRY_JSON, routes::JSON)])));
         let counted = Arc::clone(&rendered);
         registry.add_live(move |_| counted.readings());
+        let keys = Keys::new(std::mem::take(&mut config.keys));
+        let judging = keys.clone();
+        registry.add_live(move |_| judging.readings());
         let home = page::HomePage::new(&info, &config.telemetry_path);
         let (documents, pages, wishes) = (Latest::new(), LatestBy::new(), Answers::new());
-        let app = App(Arc::new(Shared { config, registry, joined, info, home, documents, pages, wishes, rendered }));
-        Ok(Self { router: router(app), limits: Limits::default() })
+        let held = keys.clone();
+        let app = Shared { config, keys: held, registry, joined, info, home, documents, pages, wishes, rendered };
+        Ok(Self { router: router(App(Arc::new(app))), limits: Limits::default(), keys })
+    }
+
+    /// The keys in force, to be exchanged while it serves.
+    #[must_use]
+    pub fn keys(&self) -> Keys {
+        self.keys.clone()
     }
 
     /// The same server with other limits.
@@ -179,6 +196,7 @@ struct App(Arc<Shared>);
 
 struct Shared {
     config: ServerConfig,
+    keys: Keys,
     registry: Arc<Registry>,
     joined: prometheus::Registry,
     info: ServerInfo,

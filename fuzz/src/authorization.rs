@@ -1,8 +1,10 @@
 //! Who is let in to the JSON: exactly those who present a key in one of the documented ways, whatever else stands in the
 //! headers; and who is not is told nothing.
 //!
-//! An input is the lines of `Authorization`, `X-API-Key` and a digest in a config; what no header can hold is left out.
+//! An input is the lines of `Authorization`, `X-API-Key`, a digest in a config and a file of keys; what no header can
+//! hold is left out.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::Router;
@@ -25,6 +27,7 @@ pub fn check(input: &[u8]) {
     let authorization = lines.next().and_then(|line| HeaderValue::from_bytes(line).ok());
     let api_key = lines.next().and_then(|line| HeaderValue::from_bytes(line).ok());
     digest(&String::from_utf8_lossy(lines.next().unwrap_or_default()));
+    list(&String::from_utf8_lossy(&lines.collect::<Vec<_>>().join(&b'\n')));
 
     let is_key = |value: &[u8]| KEYS.iter().any(|key| !key.trim().is_empty() && key.as_bytes() == value);
     let by_scheme = |value: &[u8]| {
@@ -49,6 +52,22 @@ fn digest(text: &str) {
     let digits = digits.strip_prefix("sha256:").unwrap_or(digits);
     let is_digest = digits.len() == 64 && digits.chars().all(|digit| digit.is_ascii_hexdigit());
     assert_eq!(ApiKey::from_sha256_hex("fuzz", text).is_ok(), is_digest, "{text:?}");
+}
+
+/// A file of keys has a key for each line that says something, or none at all, with an error that quotes nothing.
+fn list(text: &str) {
+    match ApiKey::parse_list(text) {
+        Ok(keys) => {
+            let says = |line: &&str| !line.trim().is_empty() && !line.trim().starts_with('#');
+            assert_eq!(keys.len(), text.trim_start_matches('\u{feff}').lines().filter(says).count());
+            let names: BTreeSet<_> = keys.iter().map(|key| &key.name).collect();
+            assert_eq!(names.len(), keys.len(), "two keys of one name");
+        }
+        Err(error) => {
+            let error = error.to_string();
+            assert!(error.starts_with("line ") && !error.contains(char::is_control), "{error:?}");
+        }
+    }
 }
 
 fn ask(headers: [(&'static str, Option<HeaderValue>); 2]) -> (StatusCode, Vec<u8>) {

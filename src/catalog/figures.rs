@@ -15,6 +15,12 @@ const fn figure(id: FigureId, name: &'static str, kind: Kind, unit: &'static str
     Figure { id, name, kind, unit, section: None, attributes: &[], json: &[], daily: false, help }
 }
 
+impl Figure {
+    const fn by(self, attributes: &'static [&'static str]) -> Self {
+        Self { attributes, ..self }
+    }
+}
+
 const RUNTIME: Option<&Section> = Some(&Section::Runtime);
 const STORE: Option<&Section> = Some(&Section::Store);
 const STAGING: Option<&Section> = Some(&Section::Staging);
@@ -151,66 +157,54 @@ pub const FIGURES: &[Figure] = &[
             "Items completed, going on across midnight; use this one for rates.",
         )
     },
-    Figure {
-        attributes: &["collector", "source"],
-        ..figure(
-            Id::CollectorUp,
-            "linkit.bridge.collector.up",
-            Gauge,
-            "",
-            "Whether the collector's last attempt to read its source succeeded: 1 or 0.",
-        )
-    },
-    Figure {
-        attributes: &["collector", "source"],
-        ..figure(
-            Id::CollectorLastSuccess,
-            "linkit.bridge.collector.last_success_timestamp",
-            Gauge,
-            "s",
-            "Unix time of the collector's last successful reading of its source.",
-        )
-    },
-    Figure {
-        attributes: &["collector", "source"],
-        ..figure(
-            Id::CollectorDuration,
-            "linkit.bridge.collector.duration",
-            Histogram,
-            "s",
-            "Time the collector's attempts took.",
-        )
-    },
-    Figure {
-        attributes: &["class", "collector", "source"],
-        ..figure(
-            Id::CollectorErrors,
-            "linkit.bridge.collector.errors",
-            Counter,
-            "{error}",
-            "Failed attempts of the collector by class of error.",
-        )
-    },
-    Figure {
-        attributes: &["collector", "source"],
-        ..figure(
-            Id::CollectorStaleness,
-            "linkit.bridge.collector.staleness",
-            Gauge,
-            "",
-            "Age of the collector's figures: 0 fresh, 1 stale, 2 expired, 3 never read.",
-        )
-    },
-    Figure {
-        attributes: &["collector", "figure"],
-        ..figure(
-            Id::CollectorOverflow,
-            "linkit.bridge.collector.overflow",
-            Gauge,
-            "{series}",
-            "Label sets of a custom figure left out of its last reading because there were more than the limit.",
-        )
-    },
+    figure(
+        Id::CollectorUp,
+        "linkit.bridge.collector.up",
+        Gauge,
+        "",
+        "Whether the collector's last attempt to read its source succeeded: 1 or 0.",
+    )
+    .by(&["collector", "source"]),
+    figure(
+        Id::CollectorLastSuccess,
+        "linkit.bridge.collector.last_success_timestamp",
+        Gauge,
+        "s",
+        "Unix time of the collector's last successful reading of its source.",
+    )
+    .by(&["collector", "source"]),
+    figure(
+        Id::CollectorDuration,
+        "linkit.bridge.collector.duration",
+        Histogram,
+        "s",
+        "Time the collector's attempts took.",
+    )
+    .by(&["collector", "source"]),
+    figure(
+        Id::CollectorErrors,
+        "linkit.bridge.collector.errors",
+        Counter,
+        "{error}",
+        "Failed attempts of the collector by class of error.",
+    )
+    .by(&["class", "collector", "source"]),
+    figure(
+        Id::CollectorStaleness,
+        "linkit.bridge.collector.staleness",
+        Gauge,
+        "",
+        "Age of the collector's figures: 0 fresh, 1 stale, 2 expired, 3 never read.",
+    )
+    .by(&["collector", "source"]),
+    figure(
+        Id::CollectorOverflow,
+        "linkit.bridge.collector.overflow",
+        Gauge,
+        "{series}",
+        "Label sets of a custom figure left out of its last reading because there were more than the limit.",
+    )
+    .by(&["collector", "figure"]),
     Figure {
         attributes: &["version"],
         ..figure(Id::BuildInfo, "linkit.bridge.build_info", Gauge, "", "The running bridge's version; always 1.")
@@ -356,6 +350,37 @@ pub const FIGURES: &[Figure] = &[
             "Unix time of the last delivery.",
         )
     },
+    figure(
+        Id::ApiKeyExpiry,
+        "linkit.bridge.api_key.expiry_timestamp",
+        Gauge,
+        "s",
+        "Unix time from which on an API key is refused; absent for one that does not expire.",
+    )
+    .by(&["key"]),
+    figure(
+        Id::ApiKeyLastUsed,
+        "linkit.bridge.api_key.last_used_timestamp",
+        Gauge,
+        "s",
+        "Unix time at which an API key was last let in; absent if it was not since the start.",
+    )
+    .by(&["key"]),
+    figure(
+        Id::ApiKeyRefused,
+        "linkit.bridge.api_key.refused",
+        Counter,
+        "{request}",
+        "Requests refused for want of a good API key, by reason: missing, wrong, expired, scope, limited.",
+    )
+    .by(&["reason"]),
+    figure(
+        Id::ApiKeyLastReloadSuccessful,
+        "linkit.bridge.api_key.last_reload_successful",
+        Gauge,
+        "",
+        "Whether every file of API keys could be read the last time: 1 or 0; absent if there is none.",
+    ),
     Figure {
         attributes: &["code", "method", "route"],
         ..figure(

@@ -23,6 +23,12 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("LINKIT_BRIDGE_API_KEY", "web.api_keys[0].key"),
     ("LINKIT_BRIDGE_API_KEY_FILE", "web.api_keys[0].key_file"),
     ("LINKIT_BRIDGE_API_KEY_SHA256", "web.api_keys[0].sha256"),
+    ("LINKIT_BRIDGE_API_KEY_SHA256_FILE", "web.api_keys[0].sha256_file"),
+    ("LINKIT_BRIDGE_API_KEY_CREDENTIAL", "web.api_keys[0].credential"),
+    ("LINKIT_BRIDGE_API_KEY_EXPIRES", "web.api_keys[0].expires"),
+    ("LINKIT_BRIDGE_API_KEY_SCOPES", "web.api_keys[0].scopes[]"),
+    ("LINKIT_BRIDGE_WEB_API_KEYS_FILE", "web.api_keys_file"),
+    ("LINKIT_BRIDGE_WEB_METRICS_ACCESS", "web.metrics_access"),
     ("LINKIT_BRIDGE_RUNTIME_SOURCE", "runtime.source"),
     ("LINKIT_BRIDGE_RUNTIME_INTERVAL", "runtime.interval"),
     ("LINKIT_BRIDGE_RUNTIME_TIMEOUT", "runtime.timeout"),
@@ -153,7 +159,7 @@ macro_rules! overlay {
 }
 
 overlay!(ServiceConfig: name, version, environment, instance);
-overlay!(WebConfig: listen, telemetry_path; page, api_keys);
+overlay!(WebConfig: listen, telemetry_path, api_keys_file, metrics_access; page, api_keys);
 overlay!(super::PageSection: translation_strategy, target_info, scope_labels);
 
 /// Sections lie over each other field by field, where both are there.
@@ -199,18 +205,14 @@ impl Overlaid for Option<OtlpEndpoints> {
 }
 
 impl Overlaid for Option<Vec<ApiKeyConfig>> {
-    /// The key of the environment joins the keys of the file; its three variables are one key.
+    /// The key of the environment joins the keys of the file; its variables are one key.
     fn overlaid(self, over: Self) -> Self {
         let Some(over) = over else { return self };
         let mut keys = self.unwrap_or_default();
         for mut key in over {
             "environment".clone_into(&mut key.name);
             match keys.iter_mut().find(|held| held.name == key.name) {
-                Some(held) => {
-                    held.key = key.key.or(held.key.take());
-                    held.key_file = key.key_file.or(held.key_file.take());
-                    held.sha256 = key.sha256.or(held.sha256.take());
-                }
+                Some(held) => *held = std::mem::take(held).overlaid(key),
                 None => keys.push(key),
             }
         }
@@ -267,6 +269,9 @@ mod tests {
                 "translation_strategy" => "NoTranslation",
                 "target_info" | "scope_labels" => "false",
                 "completed_type" => "unix_seconds",
+                "expires" => "2027-01-31",
+                "scopes[]" => "telemetry, metrics",
+                "metrics_access" => "key",
                 _ => "5s",
             };
             let sized = if path.contains("max_bytes")

@@ -1,21 +1,26 @@
 //! Errors as clients see them: under `/api/` the documented `{"code":…,"error":…,"details":…}`, elsewhere a line.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderValue, StatusCode, Uri};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER as RETRY_AFTER_HEADER, WWW_AUTHENTICATE};
+use http::{HeaderName, HeaderValue, StatusCode, Uri};
 use serde::Serialize;
 
-/// Seconds after which to ask again: the shortest interval at which the document tells clients to poll.
-const RETRY_AFTER_S: &str = "15";
+use super::access::challenge;
+use super::keys::{Refusal, Scope};
+
+/// Time after which to ask again: the shortest interval at which the document tells clients to poll.
+const RETRY_AFTER: Duration = Duration::from_secs(15);
 
 /// An answer in the documented error shape.
 #[derive(Debug)]
 pub(super) struct ApiError {
     status: StatusCode,
     details: Cow<'static, str>,
+    header: Option<(HeaderName, HeaderValue)>,
 }
 
 #[derive(Serialize)]
@@ -26,14 +31,27 @@ struct Shape<'a> {
 }
 
 impl ApiError {
-    /// No key or a wrong one: the same answer, so that it tells nothing.
-    pub(super) const fn unauthorized() -> Self {
-        Self { status: StatusCode::UNAUTHORIZED, details: Cow::Borrowed("Valid API key required") }
+    /// Who shows no key, a wrong one or an expired one gets the same answer, so that it tells nothing.
+    pub(super) fn refused(refusal: Refusal) -> Self {
+        let shown = challenge(Scope::Telemetry, refusal == Refusal::OutOfScope);
+        let (status, details, header) = match refusal {
+            Refusal::Unauthorized => (StatusCode::UNAUTHORIZED, "Valid API key required", (WWW_AUTHENTICATE, shown)),
+            Refusal::OutOfScope => {
+                (StatusCode::FORBIDDEN, "this key has not the scope telemetry", (WWW_AUTHENTICATE, shown))
+            }
+            Refusal::TooMany(wait) => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "too many requests with wrong keys came from this address",
+                (RETRY_AFTER_HEADER, seconds(wait)),
+            ),
+        };
+        Self { status, details: Cow::Borrowed(details), header: Some(header) }
     }
 
     /// There is no answer now, but there may be one later.
     pub(super) fn unavailable(details: &str) -> Self {
-        Self { status: StatusCode::SERVICE_UNAVAILABLE, details: Cow::Owned(details.to_owned()) }
+        let header = Some((RETRY_AFTER_HEADER, seconds(RETRY_AFTER)));
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, details: Cow::Owned(details.to_owned()), header }
     }
 }
 
@@ -41,18 +59,14 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let error = self.status.canonical_reason().unwrap_or_default();
         let mut response = json(self.status, &Shape { code: self.status.as_u16(), error, details: &self.details });
-        let headers = response.headers_mut();
-        match self.status {
-            StatusCode::UNAUTHORIZED => {
-                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"telemetry\""));
-            }
-            StatusCode::SERVICE_UNAVAILABLE => {
-                headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_S));
-            }
-            _ => {}
-        }
+        response.headers_mut().extend(self.header);
         response
     }
+}
+
+/// A time as `Retry-After` has it: in whole seconds, and not too early.
+pub(super) fn seconds(wait: Duration) -> HeaderValue {
+    HeaderValue::from(wait.as_secs() + u64::from(wait.subsec_nanos() > 0))
 }
 
 /// An answer in JSON, not to be kept by anyone on the way.
@@ -82,7 +96,7 @@ pub(super) fn method_not_allowed(uri: &Uri) -> Response {
 fn refuse(uri: &Uri, status: StatusCode, details: &'static str, line: &'static str) -> Response {
     let path = uri.path();
     if path == "/api" || path.starts_with("/api/") {
-        ApiError { status, details: Cow::Borrowed(details) }.into_response()
+        ApiError { status, details: Cow::Borrowed(details), header: None }.into_response()
     } else {
         (status, line).into_response()
     }

@@ -1,28 +1,65 @@
-//! API keys: who may read the JSON.
+//! API keys: who may read the JSON, and a guarded scrape page.
 //!
 //! Only digests are held. A candidate is hashed and compared with every key in constant time, so that neither the
 //! answer's time nor a look into memory tells a key. Without keys nobody is let in. This module knows headers, not
-//! routes; another way to present a key is one more line in [`candidates`].
+//! routes; another way to present a key is one more line in [`candidates`], another thing to open one more [`Scope`].
+//! Which keys are in force, and what became of those who showed one, stands in [`ring`]; files of keys in [`list`].
+
+mod list;
+mod ring;
+
+pub use list::BadLine;
+pub use ring::Keys;
+pub(super) use ring::Refusal;
 
 use std::fmt;
 
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
-use secrecy::{ExposeSecret as _, SecretString};
-use sha2::{Digest as _, Sha256};
-use subtle::{Choice, ConstantTimeEq as _};
+use secrecy::SecretString;
+use serde::Deserialize;
+use subtle::{Choice, ConditionallySelectable as _, ConstantTimeEq as _};
 
-/// A named key. The name is for people and logs; the key itself is not kept.
+use crate::clock::Wall;
+use crate::secret::key::{digest, digest_of};
+
+/// What a key opens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// The documented JSON.
+    Telemetry,
+    /// The scrape page and the page for people, where they are guarded.
+    Metrics,
+}
+
+impl Scope {
+    /// All there are.
+    pub const ALL: [Self; 2] = [Self::Telemetry, Self::Metrics];
+
+    /// Its name in the configuration, and the realm of what it opens.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Telemetry => "telemetry",
+            Self::Metrics => "metrics",
+        }
+    }
+}
+
+/// A named key. The name is for people, logs and figures; the key itself is not kept.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ApiKey {
     /// What the configuration calls it.
     pub name: String,
     digest: [u8; 32],
+    scopes: Vec<Scope>,
+    expires: Option<Wall>,
 }
 
 /// A digest that is none.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("api key {name:?}: sha256 must be 64 hexadecimal digits; make one with: printf %s KEY | sha256sum")]
+#[error("api key {name:?}: sha256 must be 64 hexadecimal digits; make one with: linkit-bridge key hash < FILE")]
 pub struct BadDigest {
     name: String,
 }
@@ -31,7 +68,7 @@ impl ApiKey {
     /// The key itself. White space around it is left out, as no header can carry it.
     #[must_use]
     pub fn from_secret(name: impl Into<String>, secret: &SecretString) -> Self {
-        Self { name: name.into(), digest: digest(secret.expose_secret().trim().as_bytes()) }
+        Self::of(name.into(), digest_of(secret))
     }
 
     /// The key by its SHA-256 in hexadecimal, with or without `sha256:` in front.
@@ -42,9 +79,40 @@ impl ApiKey {
         let name = name.into();
         let hex = hex.trim();
         match unhex(hex.strip_prefix("sha256:").unwrap_or(hex)) {
-            Some(digest) => Ok(Self { name, digest }),
+            Some(digest) => Ok(Self::of(name, digest)),
             None => Err(BadDigest { name }),
         }
+    }
+
+    /// A key that opens the JSON for ever.
+    fn of(name: String, digest: [u8; 32]) -> Self {
+        Self { name, digest, scopes: vec![Scope::Telemetry], expires: None }
+    }
+
+    /// The same key for other things than the JSON alone.
+    #[must_use]
+    pub fn with_scopes(mut self, scopes: &[Scope]) -> Self {
+        self.scopes = scopes.to_vec();
+        self
+    }
+
+    /// The same key, refused from `expires` on.
+    #[must_use]
+    pub const fn expiring(mut self, expires: Option<Wall>) -> Self {
+        self.expires = expires;
+        self
+    }
+
+    /// Whether it is not yet expired.
+    #[must_use]
+    pub fn is_live(&self, now: Wall) -> bool {
+        self.expires.is_none_or(|expires| now < expires)
+    }
+
+    /// Whether it opens this.
+    #[must_use]
+    pub fn opens(&self, scope: Scope) -> bool {
+        self.scopes.contains(&scope)
     }
 }
 
@@ -54,16 +122,67 @@ impl fmt::Debug for ApiKey {
     }
 }
 
-/// Whether a request with these headers presents one of the keys.
-pub(super) fn accepts(keys: &[ApiKey], headers: &HeaderMap) -> bool {
-    let mut found = Choice::from(0);
+/// From when on a key is refused: a day, from its 00:00 UTC on, or a time by RFC 3339.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Expiry(pub Wall);
+
+impl TryFrom<String> for Expiry {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let is_day = text.len() == "2027-01-31".len();
+        let time = if is_day { format!("{text}T00:00:00Z") } else { text };
+        let wall = Wall::parse_rfc3339(&time);
+        wall.map(Self).ok_or("not a date; write 2027-01-31, which is its 00:00 UTC, or 2027-01-31T18:00:00Z")
+    }
+}
+
+/// What the keys say of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// The key at this place opens what is asked for.
+    Granted(usize),
+    /// It shows a good key, which does not open this.
+    OutOfScope,
+    /// It shows a key that has expired.
+    Expired,
+    /// It shows what is no key.
+    Wrong,
+    /// It shows nothing.
+    Missing,
+}
+
+/// What a request with these headers may do, by any of the keys. Every candidate meets every key, whatever is found.
+fn judge(keys: &[ApiKey], headers: &HeaderMap, scope: Scope, now: Wall) -> Verdict {
+    let none = Choice::from(0);
+    let (mut known, mut live, mut granted, mut place) = (none, none, none, 0_u32);
+    let mut is_shown = false;
     for candidate in candidates(headers) {
+        is_shown = true;
         let candidate = digest(candidate);
-        for key in keys {
-            found |= key.digest.ct_eq(&candidate);
+        for (at, key) in (0..).zip(keys) {
+            let is_it = key.digest.ct_eq(&candidate);
+            let is_live = is_it & Choice::from(u8::from(key.is_live(now)));
+            let opens = is_live & Choice::from(u8::from(key.opens(scope)));
+            known |= is_it;
+            live |= is_live;
+            granted |= opens;
+            place.conditional_assign(&at, opens);
         }
     }
-    found.into()
+    if granted.into() {
+        // A place of at most the number of keys, which are in memory.
+        Verdict::Granted(usize::try_from(place).unwrap_or(usize::MAX))
+    } else if live.into() {
+        Verdict::OutOfScope
+    } else if known.into() {
+        Verdict::Expired
+    } else if is_shown {
+        Verdict::Wrong
+    } else {
+        Verdict::Missing
+    }
 }
 
 /// What the headers present: the bare value of `Authorization`, as documented; what follows `Bearer` in it, because
@@ -80,10 +199,6 @@ fn candidates(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     [authorization, bearer, value("x-api-key")].into_iter().flatten().filter(|candidate| !candidate.is_empty())
 }
 
-fn digest(bytes: &[u8]) -> [u8; 32] {
-    Sha256::digest(bytes).into()
-}
-
 fn unhex(hex: &str) -> Option<[u8; 32]> {
     let mut out = [0; 32];
     if hex.len() != 2 * out.len() {
@@ -97,78 +212,4 @@ fn unhex(hex: &str) -> Option<[u8; 32]> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const KEY: &str = "k-5f3c9a";
-
-    fn is_accepted(name: &'static str, value: &str) -> bool {
-        let keys = [
-            ApiKey::from_secret("ops", &SecretString::from(format!("{KEY}\n"))),
-            ApiKey::from_secret("empty", &SecretString::from(" ")),
-        ];
-        let mut headers = HeaderMap::new();
-        headers.insert(name, value.parse().unwrap());
-        accepts(&keys, &headers)
-    }
-
-    fn hex(key: &str) -> String {
-        digest(key.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
-    }
-
-    #[test]
-    fn a_key_is_taken_bare_as_bearer_and_by_its_own_header() {
-        assert!(is_accepted("authorization", KEY));
-        assert!(is_accepted("authorization", "Bearer k-5f3c9a"));
-        assert!(is_accepted("authorization", "bEARER   k-5f3c9a"));
-        assert!(is_accepted("x-api-key", KEY));
-    }
-
-    #[test]
-    fn nothing_else_opens() {
-        for value in ["", " ", "k-5f3c9", "k-5f3c9aa", "K-5F3C9A", "Bearer", "Bearer ", "Basic k-5f3c9a", "Bearer x"] {
-            assert!(!is_accepted("authorization", value), "{value:?}");
-            assert!(!is_accepted("x-api-key", value), "{value:?}");
-        }
-        assert!(!is_accepted("x-api-key", "Bearer k-5f3c9a"));
-        assert!(!is_accepted("cookie", KEY));
-        assert!(!accepts(&[], &HeaderMap::from_iter([(AUTHORIZATION, KEY.parse().unwrap())])));
-    }
-
-    #[test]
-    fn a_digest_is_no_key() {
-        let digest = hex(KEY);
-        let keys = [ApiKey::from_sha256_hex("ops", &digest).unwrap()];
-        for value in [digest.clone(), format!("sha256:{digest}"), format!("Bearer {digest}")] {
-            assert!(!accepts(&keys, &HeaderMap::from_iter([(AUTHORIZATION, value.parse().unwrap())])), "{value}");
-        }
-        assert!(accepts(&keys, &HeaderMap::from_iter([(AUTHORIZATION, KEY.parse().unwrap())])));
-    }
-
-    #[test]
-    fn a_key_that_looks_like_a_scheme_works_as_documented() {
-        let keys = [ApiKey::from_secret("odd", &SecretString::from("Bearer of bad news"))];
-        let headers = HeaderMap::from_iter([(AUTHORIZATION, "Bearer of bad news".parse().unwrap())]);
-        assert!(accepts(&keys, &headers));
-    }
-
-    #[test]
-    fn a_digest_reads_in_either_case_with_or_without_its_prefix() {
-        let key = ApiKey::from_secret("ops", &SecretString::from(KEY));
-        let digest = hex(KEY);
-        for text in [digest.clone(), digest.to_uppercase(), format!("sha256:{digest}"), format!(" {digest}\n")] {
-            assert_eq!(ApiKey::from_sha256_hex("ops", &text), Ok(key.clone()));
-        }
-        let short = &digest[2..];
-        for bad in ["", "sha256:", short, &format!("{short}zz"), &format!("{short}é"), &format!("md5:{digest}")] {
-            let error = ApiKey::from_sha256_hex("ops", bad).unwrap_err().to_string();
-            assert!(error.contains("\"ops\"") && error.contains("64 hexadecimal"), "{error}");
-        }
-    }
-
-    #[test]
-    fn debug_shows_the_name_alone() {
-        let key = ApiKey::from_secret("ops", &SecretString::from(KEY));
-        assert_eq!(format!("{key:?}"), "ApiKey { name: \"ops\", .. }");
-    }
-}
+mod tests;

@@ -4,7 +4,7 @@
 //! The file's only style and script are allowed by their digests, so that nothing injected can run.
 
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::response::Response;
 use http::header::{
     CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, VARY,
@@ -13,7 +13,7 @@ use http::header::{
 use http::{HeaderMap, HeaderValue};
 use sha2::{Digest as _, Sha256};
 
-use super::{App, ServerInfo, encoding};
+use super::{App, ServerInfo, access, encoding};
 
 const TEMPLATE: &str = include_str!("page.html");
 
@@ -47,8 +47,12 @@ impl HomePage {
 }
 
 /// `GET /`
-pub(super) async fn home(State(app): State<App>, headers: HeaderMap) -> Response {
-    let (body, encoding) = app.home.body.for_client(&headers);
+pub(super) async fn home(State(app): State<App>, request: Request) -> Response {
+    access::to_page(&app, &request, || page(&app, request.headers()))
+}
+
+fn page(app: &App, headers: &HeaderMap) -> Response {
+    let (body, encoding) = app.home.body.for_client(headers);
     let mut response = Response::new(Body::from(body));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));

@@ -13,7 +13,6 @@ pub(super) struct Peer {
 
 impl Peer {
     /// Who sent a request with these `extensions`; nobody known, where another listener than ours serves the routes.
-    #[expect(dead_code, reason = "read by what limits requests by address")]
     pub(super) fn of(extensions: &Extensions) -> Self {
         extensions.get().copied().unwrap_or(Self { address: None })
     }

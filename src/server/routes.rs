@@ -12,7 +12,7 @@ use percent_encoding::percent_decode_str;
 
 use super::error::{ApiError, json_bytes, method_not_allowed};
 use super::measure::measured;
-use super::{App, Document, Page, encoding, keys};
+use super::{App, Document, Page, access, encoding};
 use crate::output::prometheus::{self, Format, Last, Selection, View};
 use crate::output::telemetry_json;
 use crate::registry::Snapshot;
@@ -32,13 +32,10 @@ pub(super) const JSON: &str = "json";
 
 /// `GET /api/v1/telemetry`
 pub(super) async fn telemetry(State(app): State<App>, request: Request) -> Response {
-    measured(&app, TELEMETRY_PATH, &request, || document(&app, &request))
+    measured(&app, TELEMETRY_PATH, &request, || access::to_telemetry(&app, &request, || document(&app)))
 }
 
-fn document(app: &App, request: &Request) -> Response {
-    if !keys::accepts(&app.config.keys, request.headers()) {
-        return ApiError::unauthorized().into_response();
-    }
+fn document(app: &App) -> Response {
     let snapshot = app.registry.current();
     let document = app.documents.get(snapshot.version, |_| render_document(app, &snapshot));
     match &*document {
@@ -68,7 +65,7 @@ fn render_document(app: &App, snapshot: &Snapshot) -> Result<Document, telemetry
 /// `X-Prometheus-Scrape-Timeout-Seconds` needs no reading: nothing here waits for a source, so the answer is as early as
 /// it can be, whatever time the scraper has.
 pub(super) async fn metrics(State(app): State<App>, request: Request) -> Response {
-    measured(&app, &app.config.telemetry_path, &request, || page(&app, &request))
+    measured(&app, &app.config.telemetry_path, &request, || access::to_page(&app, &request, || page(&app, &request)))
 }
 
 /// Either of them by a method it does not serve.

@@ -1,5 +1,6 @@
 //! Every route through the router, over a registry filled as the scheduler would.
 
+mod access;
 mod pages;
 
 use axum::body::Body;

@@ -20,9 +20,9 @@ const EDGES: &[(&str, &[&str])] = &[
     ("state", &["catalog", "clock", "collector", "directory", "reading"]),
     ("output", &["catalog", "clock", "reading", "registry"]),
     ("delivery", &["clock", "directory", "http_client"]),
-    ("server", &["catalog", "clock", "output", "reading", "registry"]),
-    ("config", &["collector", "output", "reading"]),
-    ("demo", &["clock", "collector", "config"]),
+    ("server", &["catalog", "clock", "output", "reading", "registry", "secret"]),
+    ("config", &["collector", "output", "reading", "server"]),
+    ("demo", &["clock", "collector", "config", "secret"]),
     (
         "app",
         &[
@@ -42,7 +42,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "state",
         ],
     ),
-    ("cli", &["app", "clock", "config", "demo", "logging"]),
+    ("cli", &["app", "clock", "config", "demo", "logging", "secret"]),
     ("main", &["cli"]),
 ];
 

@@ -29,6 +29,7 @@ mod go;
 mod guest;
 mod house;
 mod isolation;
+mod keys;
 mod large;
 mod mysql;
 mod page;
