@@ -40,6 +40,10 @@ bench:
 bench-guest:
     bench/guest
 
+# Scrapes, memory and the stop under a flood of half-open connections.
+bench-flood:
+    bench/flood
+
 # The scrape page beside a static body and other libraries.
 bench-exposition:
     bench/exposition/run

@@ -6,18 +6,18 @@ mod check;
 mod figures;
 mod keep;
 mod keys;
+mod listen;
 mod push;
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use prometheus::process_collector::ProcessCollector;
-use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use crate::catalog::Section;
@@ -30,16 +30,14 @@ use crate::http_client::HttpClient;
 use crate::output::telemetry_json::JsonConfig;
 use crate::registry::{InstrumentView, Registry};
 use crate::scheduler;
-use crate::server::{self, Server, ServerConfig, ServerInfo};
+use crate::server::{Address, Server, ServerConfig, ServerInfo, Socket, WebConfigFile};
 use crate::state::{self, StateDirectory};
 pub use check::Checked;
 use keep::Keeper;
 pub use keys::KeyFiles;
 use keys::Sources;
+use listen::Listen;
 use push::{Push, Shared};
-
-/// Where the server listens if nothing is set: the host and port of the OpenTelemetry specification for this exporter.
-const LISTEN: &str = "127.0.0.1:9464";
 
 /// Longest time the requests under way get at the stop.
 const GRACE: Duration = Duration::from_secs(5);
@@ -61,22 +59,23 @@ pub struct App {
     pushes: Vec<Push>,
     server: Server,
     keys: Arc<KeyFiles>,
+    web_config: Option<WebConfigFile>,
     joined: prometheus::Registry,
-    listen: Vec<SocketAddr>,
+    listen: Listen,
 }
 
 /// What a bridge has taken from the system: the sockets it listens on, and its state directory. Its spool is with its
 /// delivery.
 pub struct Listeners {
-    sockets: Vec<TcpListener>,
+    sockets: Vec<Socket>,
     keeper: Option<Keeper>,
 }
 
 impl Listeners {
-    /// Their addresses, with the ports the system chose.
+    /// Their addresses on the network, with the ports the system chose.
     #[must_use]
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.sockets.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+        self.sockets.iter().filter_map(Socket::address).collect()
     }
 }
 
@@ -100,8 +99,8 @@ impl App {
         views: Vec<InstrumentView>,
     ) -> anyhow::Result<Self> {
         let (began, otel) = (clock.now().wall, Otel::read(env));
-        let listen = listen_addresses(config)?;
-        let resource = resource(config, &otel, &listen);
+        let listen = Listen::new(config, env)?;
+        let resource = resource(config, &otel, listen.port());
         let http = HttpClient::new();
         let sections = [config.runtime.as_ref(), config.store.as_ref(), config.staging.as_ref()];
         let completed = Completed::default();
@@ -125,9 +124,15 @@ impl App {
         let joined = prometheus::Registry::new();
         joined.register(Box::new(ProcessCollector::for_self())).context("failed to add the process figures")?;
         let keys = Sources::read(&config.web, env)?;
-        let server = server(config, &keys, &listen, &resource, &registry, &joined, &clock)?;
+        let mut server = server(config, &keys, &listen, &resource, &registry, &joined, &clock)?;
         let keys = Arc::new(KeyFiles::new(server.keys(), keys, Arc::clone(&clock)));
-        Ok(Self { registry, clock, plans, completed, state, pushes, server, keys, joined, listen })
+        let web_config = config.web.config_file.as_deref();
+        let web_config = web_config.map(|file| WebConfigFile::load(file, Arc::clone(&clock))).transpose()?;
+        if let Some(file) = &web_config {
+            figures::add_web_config(&registry, file.clone());
+            server = server.with_web_config(file.clone());
+        }
+        Ok(Self { registry, clock, plans, completed, state, pushes, server, keys, web_config, joined, listen })
     }
 
     /// The API keys, which may be exchanged while it runs.
@@ -146,6 +151,12 @@ impl App {
     #[must_use]
     pub const fn prometheus_registry(&self) -> &prometheus::Registry {
         &self.joined
+    }
+
+    /// The web configuration, to be loaded again at an operator's word; it follows its files by itself.
+    #[must_use]
+    pub const fn web_config(&self) -> Option<&WebConfigFile> {
+        self.web_config.as_ref()
     }
 
     /// What it reads and where it sends, in one line.
@@ -167,7 +178,7 @@ impl App {
     /// # Errors
     /// When one cannot be had, most often because another program has it.
     pub fn bind(&self) -> anyhow::Result<Listeners> {
-        let sockets = server::bind(&self.listen)?;
+        let sockets = self.listen.sockets()?;
         // The spool may be in the state directory, which is then made first.
         let take = |(path, sources): &(PathBuf, BTreeMap<Section, String>)| {
             StateDirectory::open(path).map(|directory| (directory, sources.clone()))
@@ -232,8 +243,9 @@ impl App {
         for push in &self.pushes {
             tracing::info!(push = push.summary(), "pushing");
         }
-        for address in listeners.addresses() {
-            tracing::info!(%address, "listening");
+        let tls = self.web_config.as_ref().is_some_and(WebConfigFile::is_tls);
+        for socket in &listeners.sockets {
+            tracing::info!(address = %socket, tls, "listening");
         }
     }
 }
@@ -257,23 +269,8 @@ fn say_if_failed(part: &str, ended: Result<(), tokio::task::JoinError>) {
     }
 }
 
-fn listen_addresses(config: &Config) -> anyhow::Result<Vec<SocketAddr>> {
-    let default = [LISTEN.to_owned()];
-    let listen = config.web.listen.as_deref().unwrap_or(&default);
-    let mut addresses = Vec::new();
-    for text in listen {
-        // The Go exporters' way to say "all interfaces"; an IPv6 socket takes IPv4 as well, where there is IPv6.
-        let all = if std::net::TcpListener::bind("[::]:0").is_ok() { "[::]" } else { "0.0.0.0" };
-        let text = if text.starts_with(':') { format!("{all}{text}") } else { text.clone() };
-        let found = text.to_socket_addrs().with_context(|| format!("listen address {text}: write it as HOST:PORT"))?;
-        addresses.push(found.into_iter().next().ok_or_else(|| anyhow!("listen address {text} has no address"))?);
-    }
-    anyhow::ensure!(!addresses.is_empty(), "web.listen is empty; name an address, such as {LISTEN}");
-    Ok(addresses)
-}
-
 /// The attributes of the service the figures are of. What the config leaves out comes from the `OTEL_*` variables.
-fn resource(config: &Config, otel: &Otel, listen: &[SocketAddr]) -> Vec<(String, String)> {
+fn resource(config: &Config, otel: &Otel, port: Option<u16>) -> Vec<(String, String)> {
     let service = &config.service;
     let mut resource = otel.resource.clone();
     let mut set = |key: &str, value: &Option<String>| {
@@ -294,14 +291,14 @@ fn resource(config: &Config, otel: &Otel, listen: &[SocketAddr]) -> Vec<(String,
     fill("service.name", "linkit".to_owned());
     // As a scrape would label it, so that both ways lead to the same instance; a random id would be a new one each start.
     let host = sysinfo::System::host_name().unwrap_or_else(|_| "localhost".to_owned());
-    fill("service.instance.id", format!("{host}:{}", listen.first().map_or(0, SocketAddr::port)));
+    fill("service.instance.id", port.map_or_else(|| host.clone(), |port| format!("{host}:{port}")));
     resource
 }
 
 fn server(
     config: &Config,
     keys: &Sources,
-    listen: &[SocketAddr],
+    listen: &Listen,
     resource: &[(String, String)],
     registry: &Arc<Registry>,
     joined: &prometheus::Registry,
@@ -313,14 +310,15 @@ fn server(
     if held.is_empty() {
         tracing::warn!("no API key is configured: the JSON refuses all; set web.api_keys or LINKIT_BRIDGE_API_KEY");
     }
-    for address in listen.iter().filter(|address| config.web.metrics_access.is_none() && !address.ip().is_loopback()) {
+    let is_public = |address: &&Address| matches!(address, Address::Tcp(address) if !address.ip().is_loopback());
+    for address in listen.addresses().iter().filter(|at| config.web.metrics_access.is_none() && is_public(at)) {
         tracing::warn!(
             %address,
             "the scrape page is open to all who reach this address: set web.metrics_access to key, or to open if it is meant"
         );
     }
     let server_config = ServerConfig {
-        listen: listen.to_vec(),
+        listen: listen.addresses().to_vec(),
         telemetry_path: config.web.telemetry_path.clone().unwrap_or(default.telemetry_path),
         keys: held,
         metrics_access: config.web.metrics_access.unwrap_or_default(),
@@ -334,5 +332,6 @@ fn server(
         environment: of("deployment.environment.name").unwrap_or_default(),
         clock: Arc::clone(clock),
     };
-    Ok(Server::new(server_config, Arc::clone(registry), joined.clone(), info)?)
+    let server = Server::new(server_config, Arc::clone(registry), joined.clone(), info)?;
+    Ok(server.with_limits(listen::limits(config)))
 }

@@ -194,6 +194,12 @@ figure_ids! {
     ConfigLastReloadSuccessful,
     /// `linkit.bridge.config.last_reload_timestamp`
     ConfigLastReloadTimestamp,
+    /// `linkit.bridge.web_config.last_reload_successful`
+    WebConfigLastReloadSuccessful,
+    /// `linkit.bridge.web_config.last_reload_timestamp`
+    WebConfigLastReloadTimestamp,
+    /// `linkit.bridge.web.certificate.expiry_timestamp`
+    WebCertificateExpiry,
     /// `linkit.bridge.output.renders`
     OutputRenders,
     /// `linkit.bridge.output.bytes`
@@ -228,6 +234,10 @@ figure_ids! {
     ApiKeyLastReloadSuccessful,
     /// `linkit.bridge.http.request.duration`
     HttpRequestDuration,
+    /// `linkit.bridge.http.open_connections`
+    HttpOpenConnections,
+    /// `linkit.bridge.http.dropped_connections`
+    HttpDroppedConnections,
 }
 
 impl FigureId {

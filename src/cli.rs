@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::app::App;
@@ -55,12 +56,18 @@ struct Flags {
     /// Checks the configuration and exits: 0 if it is good, 2 if not.
     #[arg(long = "config.check", global = true)]
     config_check: bool,
-    /// An address to listen on, such as 127.0.0.1:9464 or :9464; repeatable.
+    /// An address to listen on, such as 127.0.0.1:9464, :9464 or unix:/run/linkit-bridge.sock; repeatable.
     #[arg(long = "web.listen-address", value_name = "ADDRESS", global = true)]
     listen: Vec<String>,
+    /// Listens on the sockets that systemd passes, instead of addresses.
+    #[arg(long = "web.systemd-socket", global = true)]
+    systemd_socket: bool,
     /// The path of the scrape page [default: /metrics].
     #[arg(long = "web.telemetry-path", value_name = "PATH", global = true)]
     telemetry_path: Option<String>,
+    /// The exporter-toolkit's file for TLS, passwords, headers and a rate limit.
+    #[arg(long = "web.config.file", value_name = "FILE", global = true)]
+    web_config_file: Option<PathBuf>,
     /// What is worth a log line.
     #[arg(long = "log.level", value_name = "LEVEL", value_enum, default_value = "info", global = true)]
     log_level: Level,
@@ -102,6 +109,7 @@ pub fn run(args: impl Iterator<Item = OsString>, environment: impl Iterator<Item
             Err(problem) => fail(EXIT_USAGE, &problem),
         };
     }
+    raise_open_files();
     let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(problem) => return fail(EXIT_START, &problem),
@@ -126,11 +134,25 @@ fn load(flags: &Flags, env: Env<'_>) -> anyhow::Result<Config> {
     if !flags.listen.is_empty() {
         config.web.listen = Some(flags.listen.clone());
     }
+    if flags.systemd_socket {
+        config.web.systemd_socket = Some(true);
+    }
     if let Some(path) = &flags.telemetry_path {
         config.web.telemetry_path = Some(path.clone());
     }
+    if let Some(file) = &flags.web_config_file {
+        config.web.config_file = Some(file.clone());
+    }
     config.check("command line")?;
     Ok(config)
+}
+
+/// As many open files as the system grants: each connection is one, and what a process is given at first is often less
+/// than a flood takes.
+fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    // Where it cannot be raised the server makes do, and says so.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }
 
 /// Two workers do for thousands of figures; more would only hold memory.

@@ -5,6 +5,7 @@
 
 mod error;
 mod keys;
+mod limits;
 mod otel;
 mod otlp;
 mod page;
@@ -24,8 +25,10 @@ use crate::collector::config::SectionConfig;
 use crate::output::otlp::{Compression, Temporality};
 use crate::reading::Ages;
 use crate::server::MetricsAccess;
+use crate::yaml;
 pub use error::ConfigError;
 pub use keys::ApiKeyConfig;
+pub use limits::LimitsSection;
 pub use otel::{Otel, OtelExporter};
 pub use otlp::{OtlpEndpoints, OtlpProtocol, SpoolSection, TlsSection};
 pub use page::PageSection;
@@ -90,12 +93,21 @@ pub struct ServiceConfig {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct WebConfig {
-    /// Addresses to listen on; default `127.0.0.1:9464`.
+    /// Addresses to listen on, `HOST:PORT`, `:PORT` or `unix:PATH`; default `127.0.0.1:9464`.
     pub listen: Option<Vec<String>>,
+    /// The mode of Unix sockets, in octal digits; default `0660`.
+    pub unix_socket_mode: Option<String>,
+    /// Whether systemd passes the sockets to listen on, instead of `listen`; default false.
+    #[serde(deserialize_with = "page::switch")]
+    pub systemd_socket: Option<bool>,
+    /// What clients may take.
+    pub limits: Option<LimitsSection>,
     /// The path of the scrape page; default `/metrics`.
     pub telemetry_path: Option<String>,
     /// What stands on the scrape page, and how it is called.
     pub page: Option<PageSection>,
+    /// The exporter-toolkit's file for TLS, passwords, headers and a rate limit; without it there is none of these.
+    pub config_file: Option<PathBuf>,
     /// The keys for the JSON; without one it refuses all.
     pub api_keys: Option<Vec<ApiKeyConfig>>,
     /// A file of further keys, one a line: `NAME:sha256:HEX`, `expires=…`, `scopes=…`.
@@ -167,13 +179,7 @@ impl Config {
     /// # Errors
     /// As [`Config::load`], but for reading the file.
     pub fn parse(name: &str, text: &str, env: Env<'_>) -> Result<Self, ConfigError> {
-        let is_content = |line: &str| !["", "---", "..."].contains(&line.trim()) && !line.trim_start().starts_with('#');
-        let has_content = text.trim_start_matches('\u{feff}').lines().any(is_content);
-        let file = if has_content {
-            serde_saphyr::from_str(text).map_err(|error| ConfigError::of_file(name, &error))?
-        } else {
-            Self::default()
-        };
+        let file: Self = yaml::read(text).map_err(|refusal| ConfigError::of_file(name, refusal))?;
         let over = variables::overlay(env)?;
         if over.otlp.is_some() && file.otlp.as_ref().is_some_and(|otlp| otlp.0.len() > 1) {
             let problem = "otlp is a list, and LINKIT_BRIDGE_OTLP_* set one endpoint; keep one of the two".to_owned();
@@ -226,6 +232,9 @@ impl Config {
                     "{section}.timeout is 0; set the longest time an attempt may take, such as 5s"
                 ));
             }
+        }
+        if let Some(wrong) = self.web.limits.as_ref().and_then(LimitsSection::problem) {
+            return problem(&wrong);
         }
         if let Some(wrong) = self.otlp.as_ref().and_then(OtlpEndpoints::problem) {
             return problem(&wrong);

@@ -13,6 +13,8 @@ pub mod directory;
 pub mod reading;
 pub mod secret;
 
+mod yaml;
+
 pub mod collector;
 pub mod http_client;
 

@@ -5,10 +5,13 @@
 //! the file of its kind; the next output's route gets a cache beside `Shared::pages`.
 
 mod access;
+mod address;
 mod cache;
+mod door;
 mod encoding;
 mod error;
 mod guard;
+mod heads;
 mod health;
 mod keys;
 mod limits;
@@ -18,11 +21,16 @@ mod page;
 mod peer;
 mod rate;
 mod routes;
+mod socket;
+mod stream;
+mod web_config;
 
 pub use access::MetricsAccess;
+pub use address::{Address, BadAddress};
 pub use keys::{ApiKey, BadDigest, BadLine, Expiry, Keys, Scope};
 pub use limits::Limits;
-pub use listener::bind;
+pub use socket::{Socket, bind, inherited};
+pub use web_config::{BadSettings, WebConfigError, WebConfigFile, WebSettings};
 
 use std::fmt;
 use std::future::Future;
@@ -36,19 +44,19 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use bytes::Bytes;
 use http::{HeaderValue, Uri};
-use tokio::net::TcpListener;
 
 use crate::clock::Clock;
 use crate::output::prometheus::{Lines, PageConfig, Syntax, View};
 use crate::output::telemetry_json::{JsonConfig, Unavailable};
 use crate::registry::Registry;
 use cache::{Answers, Latest, LatestBy, Rendered};
+use door::Door;
 
 /// The server's settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerConfig {
     /// Addresses to listen on.
-    pub listen: Vec<SocketAddr>,
+    pub listen: Vec<Address>,
     /// The path of the scrape page; at `/` it takes the place of the page for people.
     pub telemetry_path: String,
     /// Who may read the JSON; nobody, if empty. [`Server::keys`] exchanges them later.
@@ -64,7 +72,7 @@ pub struct ServerConfig {
 impl Default for ServerConfig {
     fn default() -> Self {
         Self {
-            listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 9464))],
+            listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 9464)).into()],
             telemetry_path: "/metrics".to_owned(),
             keys: Vec::new(),
             metrics_access: MetricsAccess::default(),
@@ -128,7 +136,9 @@ impl fmt::Debug for ServerInfo {
 pub struct Server {
     router: Router,
     limits: Limits,
-    keys: Keys,
+    door: Arc<Door>,
+    app: App,
+    web: Option<WebConfigFile>,
 }
 
 impl Server {
@@ -151,17 +161,19 @@ impl Server {
         let keys = Keys::new(std::mem::take(&mut config.keys));
         let judging = keys.clone();
         registry.add_live(move |_| judging.readings());
+        let door = Arc::<Door>::default();
+        let counting = Arc::clone(&door);
+        registry.add_live(move |_| counting.readings());
         let home = page::HomePage::new(&info, &config.telemetry_path);
         let (documents, pages, wishes) = (Latest::new(), LatestBy::new(), Answers::new());
-        let held = keys.clone();
-        let app = Shared { config, keys: held, registry, joined, info, home, documents, pages, wishes, rendered };
-        Ok(Self { router: router(App(Arc::new(app))), limits: Limits::default(), keys })
+        let app = App(Arc::new(Shared { config, keys, registry, joined, info, home, documents, pages, wishes, rendered }));
+        Ok(Self { router: router(app.clone()), limits: Limits::default(), door, app, web: None })
     }
 
     /// The keys in force, to be exchanged while it serves.
     #[must_use]
     pub fn keys(&self) -> Keys {
-        self.keys.clone()
+        self.app.keys.clone()
     }
 
     /// The same server with other limits.
@@ -179,14 +191,30 @@ impl Server {
         self
     }
 
-    /// The routes alone, for an embedding program that has a listener of its own.
-    pub fn router(&self) -> Router {
-        self.router.clone()
+    /// The same server under a web configuration: its TLS, its passwords, its headers and its limit, for all routes.
+    #[must_use]
+    pub fn with_web_config(mut self, web: WebConfigFile) -> Self {
+        self.web = Some(web);
+        self
     }
 
-    /// Serves on `listeners` until `stop`, and returns within `grace` after it, whatever clients do.
-    pub async fn serve(self, listeners: Vec<TcpListener>, stop: impl Future<Output = ()>, grace: Duration) {
-        listener::serve(self.router, self.limits, listeners, stop, grace).await;
+    /// The routes alone, for an embedding program that has a listener of its own. Of a web configuration all holds but
+    /// TLS, and the bound on the guesses of an address, which they cannot know.
+    pub fn router(&self) -> Router {
+        let router = self.router.clone();
+        let Some(file) = self.web.clone() else { return router };
+        let guard = web_config::Guard { file, app: self.app.clone() };
+        router.layer(from_fn_with_state(guard, web_config::guard))
+    }
+
+    /// Serves on `sockets` until `stop`, and returns within `grace` after it, whatever clients do.
+    pub async fn serve(self, sockets: Vec<Socket>, stop: impl Future<Output = ()>, grace: Duration) {
+        let served = listener::serve(self.router(), self.limits, self.door, self.web.clone(), sockets, stop, grace);
+        let Some(web) = self.web else { return served.await };
+        tokio::select! {
+            () = served => {}
+            () = web.follow() => {}
+        }
     }
 }
 

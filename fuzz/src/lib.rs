@@ -12,6 +12,7 @@ pub mod openmetrics_page;
 pub mod otlp_answer;
 pub mod page_roundtrip;
 pub mod telemetry_json;
+pub mod web_config;
 
 mod bytes;
 mod reader;
@@ -21,7 +22,7 @@ mod snapshot;
 pub type Check = fn(&[u8]);
 
 /// Every target by the name of its program and of the folder of its corpus.
-pub const TARGETS: [(&str, Check); 8] = [
+pub const TARGETS: [(&str, Check); 9] = [
     ("accept", accept::check),
     ("authorization", authorization::check),
     ("config", config::check),
@@ -30,4 +31,5 @@ pub const TARGETS: [(&str, Check); 8] = [
     ("otlp_answer", otlp_answer::check),
     ("page_roundtrip", page_roundtrip::check),
     ("telemetry_json", telemetry_json::check),
+    ("web_config", web_config::check),
 ];

@@ -8,6 +8,7 @@ use crate::clock::Moment;
 use crate::delivery::{Delivery, DropReason, Outcome};
 use crate::reading::Reading;
 use crate::registry::Registry;
+use crate::server::WebConfigFile;
 
 /// Adds build and configuration.
 pub(super) fn add(registry: &Registry, config_hash: u64, loaded: Moment) {
@@ -19,6 +20,11 @@ pub(super) fn add(registry: &Registry, config_hash: u64, loaded: Moment) {
             Reading::of(FigureId::ConfigLastReloadTimestamp, loaded.wall.0),
         ]
     });
+}
+
+/// Adds what became of the web configuration.
+pub(super) fn add_web_config(registry: &Registry, file: WebConfigFile) {
+    registry.add_live(move |_| file.readings());
 }
 
 /// Adds what became of the batches of one endpoint.

@@ -230,6 +230,27 @@ pub const FIGURES: &[Figure] = &[
         "s",
         "Unix time of the last successful load of the configuration.",
     ),
+    figure(
+        Id::WebConfigLastReloadSuccessful,
+        "linkit.bridge.web_config.last_reload_successful",
+        Gauge,
+        "",
+        "Whether the last load of the web configuration and its certificates succeeded: 1 or 0.",
+    ),
+    figure(
+        Id::WebConfigLastReloadTimestamp,
+        "linkit.bridge.web_config.last_reload_timestamp",
+        Gauge,
+        "s",
+        "Unix time of the last successful load of the web configuration and its certificates.",
+    ),
+    figure(
+        Id::WebCertificateExpiry,
+        "linkit.bridge.web.certificate.expiry_timestamp",
+        Gauge,
+        "s",
+        "Unix time at which the first certificate of the chain that the server presents expires.",
+    ),
     Figure {
         attributes: &["format", "output"],
         ..figure(
@@ -389,6 +410,26 @@ pub const FIGURES: &[Figure] = &[
             Histogram,
             "s",
             "Time to answer HTTP requests, by route template.",
+        )
+    },
+    Figure {
+        attributes: &["state"],
+        ..figure(
+            Id::HttpOpenConnections,
+            "linkit.bridge.http.open_connections",
+            Gauge,
+            "{connection}",
+            "Open connections: half_open until a first whole request head has come, then established.",
+        )
+    },
+    Figure {
+        attributes: &["reason"],
+        ..figure(
+            Id::HttpDroppedConnections,
+            "linkit.bridge.http.dropped_connections",
+            Counter,
+            "{connection}",
+            "Connections closed against the client's will: refused by address or full, evicted for others, or timeout.",
         )
     },
 ];

@@ -35,7 +35,7 @@ impl WebConfig {
 }
 
 /// `true` or `false`, also as the text that a variable brings.
-fn switch<'de, D: Deserializer<'de>>(value: D) -> Result<Option<bool>, D::Error> {
+pub(super) fn switch<'de, D: Deserializer<'de>>(value: D) -> Result<Option<bool>, D::Error> {
     value.deserialize_any(Switch).map(Some)
 }
 

@@ -2,12 +2,12 @@
 
 use serde_json::{Map, Value};
 
-use super::error::plain;
 use super::{
     ApiKeyConfig, Config, ConfigError, Env, OtlpEndpoints, OtlpSection, ServiceConfig, SpoolSection, TlsSection,
     WebConfig,
 };
 use crate::collector::config::SectionConfig;
+use crate::yaml::plain;
 
 /// Every variable with the key it sets. Lists are separated by commas; all other values are written as in the file.
 pub const VARIABLES: &[(&str, &str)] = &[
@@ -16,7 +16,17 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("LINKIT_BRIDGE_SERVICE_ENVIRONMENT", "service.environment"),
     ("LINKIT_BRIDGE_SERVICE_INSTANCE", "service.instance"),
     ("LINKIT_BRIDGE_WEB_LISTEN", "web.listen[]"),
+    ("LINKIT_BRIDGE_WEB_UNIX_SOCKET_MODE", "web.unix_socket_mode"),
+    ("LINKIT_BRIDGE_WEB_SYSTEMD_SOCKET", "web.systemd_socket"),
+    ("LINKIT_BRIDGE_WEB_LIMITS_CONNECTIONS", "web.limits.connections"),
+    ("LINKIT_BRIDGE_WEB_LIMITS_CONNECTIONS_PER_ADDRESS", "web.limits.connections_per_address"),
+    ("LINKIT_BRIDGE_WEB_LIMITS_HANDSHAKE_TIMEOUT", "web.limits.handshake_timeout"),
+    ("LINKIT_BRIDGE_WEB_LIMITS_HEADER_TIMEOUT", "web.limits.header_timeout"),
+    ("LINKIT_BRIDGE_WEB_LIMITS_REQUEST_TIMEOUT", "web.limits.request_timeout"),
+    ("LINKIT_BRIDGE_WEB_LIMITS_ANSWER_TIMEOUT", "web.limits.answer_timeout"),
+    ("LINKIT_BRIDGE_WEB_LIMITS_IDLE_TIMEOUT", "web.limits.idle_timeout"),
     ("LINKIT_BRIDGE_WEB_TELEMETRY_PATH", "web.telemetry_path"),
+    ("LINKIT_BRIDGE_WEB_CONFIG_FILE", "web.config_file"),
     ("LINKIT_BRIDGE_WEB_PAGE_TRANSLATION_STRATEGY", "web.page.translation_strategy"),
     ("LINKIT_BRIDGE_WEB_PAGE_TARGET_INFO", "web.page.target_info"),
     ("LINKIT_BRIDGE_WEB_PAGE_SCOPE_LABELS", "web.page.scope_labels"),
@@ -159,7 +169,10 @@ macro_rules! overlay {
 }
 
 overlay!(ServiceConfig: name, version, environment, instance);
-overlay!(WebConfig: listen, telemetry_path, api_keys_file, metrics_access; page, api_keys);
+overlay!(WebConfig: listen, unix_socket_mode, systemd_socket, telemetry_path, config_file, api_keys_file, metrics_access;
+    limits, page, api_keys);
+overlay!(super::LimitsSection: connections, connections_per_address, handshake_timeout, header_timeout, request_timeout,
+    answer_timeout, idle_timeout);
 overlay!(super::PageSection: translation_strategy, target_info, scope_labels);
 
 /// Sections lie over each other field by field, where both are there.
@@ -180,7 +193,14 @@ macro_rules! overlay_optional {
     };
 }
 
-overlay_optional!(SectionConfig, TlsSection, SpoolSection, super::QueueSection, super::PageSection);
+overlay_optional!(
+    SectionConfig,
+    TlsSection,
+    SpoolSection,
+    super::QueueSection,
+    super::PageSection,
+    super::LimitsSection
+);
 
 overlay!(SectionConfig: source, interval, timeout, max_backoff, pid, pid_file, name, path, collections, tables, figures,
     query_budget, count_budget, table, status_column, completed_column, completed_type, states, url, user, password, password_file,
@@ -267,7 +287,8 @@ mod tests {
                 "temporality" => "delta",
                 "pid" => "4711",
                 "translation_strategy" => "NoTranslation",
-                "target_info" | "scope_labels" => "false",
+                "target_info" | "scope_labels" | "systemd_socket" => "false",
+                "connections" | "connections_per_address" => "64",
                 "completed_type" => "unix_seconds",
                 "expires" => "2027-01-31",
                 "scopes[]" => "telemetry, metrics",

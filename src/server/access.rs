@@ -15,6 +15,7 @@ use super::App;
 use super::error::{ApiError, seconds};
 use super::keys::{Refusal, Scope};
 use super::peer::Peer;
+use super::routes::TELEMETRY_PATH;
 
 /// Who may read the scrape page and the page for people.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -50,6 +51,12 @@ pub(super) fn to_page(app: &App, request: &Request, answer: impl FnOnce() -> Res
     // A cache on the way knows of `Authorization`, and not of our other headers.
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
+}
+
+/// Whether the route of `path` asks for a key itself.
+pub(super) fn asks_for_key(app: &App, path: &str) -> bool {
+    let is_page = path == "/" || path == app.config.telemetry_path;
+    path == TELEMETRY_PATH || is_page && app.config.metrics_access == MetricsAccess::Key
 }
 
 fn admit(app: &App, request: &Request, scope: Scope) -> Result<(), Refusal> {

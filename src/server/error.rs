@@ -15,6 +15,9 @@ use super::keys::{Refusal, Scope};
 /// Time after which to ask again: the shortest interval at which the document tells clients to poll.
 const RETRY_AFTER: Duration = Duration::from_secs(15);
 
+/// What the documented answer says to who has no valid key.
+const UNAUTHORIZED: &str = "Valid API key required";
+
 /// An answer in the documented error shape.
 #[derive(Debug)]
 pub(super) struct ApiError {
@@ -35,7 +38,7 @@ impl ApiError {
     pub(super) fn refused(refusal: Refusal) -> Self {
         let shown = challenge(Scope::Telemetry, refusal == Refusal::OutOfScope);
         let (status, details, header) = match refusal {
-            Refusal::Unauthorized => (StatusCode::UNAUTHORIZED, "Valid API key required", (WWW_AUTHENTICATE, shown)),
+            Refusal::Unauthorized => (StatusCode::UNAUTHORIZED, UNAUTHORIZED, (WWW_AUTHENTICATE, shown)),
             Refusal::OutOfScope => {
                 (StatusCode::FORBIDDEN, "this key has not the scope telemetry", (WWW_AUTHENTICATE, shown))
             }
@@ -91,6 +94,30 @@ pub(super) async fn not_found(uri: Uri) -> Response {
 pub(super) fn method_not_allowed(uri: &Uri) -> Response {
     let details = "this endpoint is read by GET or HEAD";
     refuse(uri, StatusCode::METHOD_NOT_ALLOWED, details, "method not allowed: use GET or HEAD\n")
+}
+
+/// The answer to a request that does not say once which host it is for.
+pub(super) fn bad_host(uri: &Uri) -> Response {
+    refuse(uri, StatusCode::BAD_REQUEST, "a request has one Host header", "bad request: send one Host header\n")
+}
+
+/// The answer to a request with a body that is not taken.
+pub(super) fn body_too_large(uri: &Uri) -> Response {
+    let details = "the request's body is larger than this endpoint takes; a GET has none";
+    refuse(uri, StatusCode::PAYLOAD_TOO_LARGE, details, "body too large: a GET has none\n")
+}
+
+/// The answer to who presents no password, or none that is right, where one is asked for.
+pub(super) fn password_required(uri: &Uri) -> Response {
+    refuse(uri, StatusCode::UNAUTHORIZED, UNAUTHORIZED, "unauthorized: a user and a password are asked for\n")
+}
+
+/// The answer to a request too many, or to a password too many.
+pub(super) fn too_many(uri: &Uri) -> Response {
+    let details = "too many requests; ask more seldom";
+    let mut response = refuse(uri, StatusCode::TOO_MANY_REQUESTS, details, "too many requests: ask more seldom\n");
+    response.headers_mut().insert(RETRY_AFTER_HEADER, HeaderValue::from_static("1"));
+    response
 }
 
 fn refuse(uri: &Uri, status: StatusCode, details: &'static str, line: &'static str) -> Response {

@@ -1,4 +1,5 @@
-//! The guard on one connection: a deadline for each phase, so that no client can hold a connection for nothing.
+//! The guard on one connection: a deadline for each phase, so that no client can hold a connection for nothing, and
+//! lines that end as they must.
 //!
 //! hyper's own header timer also runs while a kept-alive connection idles, so it would close every connection between
 //! two scrapes; one long enough for those would let half-open connections stay. The guard tells the two apart: it sees
@@ -13,23 +14,28 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
+use super::heads::Heads;
 use super::limits::Limits;
 
 /// Where a connection stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 enum Step {
-    /// A head is being read; a new connection starts here, whether it sends or not.
+    /// A head is being read; a new connection starts here, whether it sends or not, and agrees on TLS.
     Head,
+    /// The head is whole, and a body is being read.
+    Body,
     /// The request is being handled.
     Handling,
     /// The answer is being written.
     Answering,
     /// The answer is written, and nothing of another request has come.
     Idle,
+    /// A step took too long.
+    Late,
 }
 
-/// Where a connection stands, shared between its guard and its service, which run in one task.
+/// Where a connection stands, shared between its guard, its service, which runs in the same task, and the door.
 #[derive(Clone, Debug)]
 pub(super) struct Progress(Arc<AtomicU8>);
 
@@ -38,7 +44,12 @@ impl Progress {
         Self(Arc::new(AtomicU8::new(Step::Head as u8)))
     }
 
-    /// The head is whole.
+    /// The head is whole, and a body is to come.
+    pub(super) fn reading_body(&self) {
+        self.set(Step::Body);
+    }
+
+    /// The request is whole.
     pub(super) fn handling(&self) {
         self.set(Step::Handling);
     }
@@ -48,12 +59,36 @@ impl Progress {
         self.set(Step::Answering);
     }
 
+    /// The answer is written.
+    pub(super) fn answered(&self) {
+        self.set(Step::Idle);
+    }
+
+    /// The client was too slow.
+    pub(super) fn late(&self) {
+        self.set(Step::Late);
+    }
+
+    pub(super) fn is_late(&self) -> bool {
+        self.get() == Step::Late
+    }
+
+    /// How much it would be missed, from 0 for an idle connection, which its client can open again.
+    pub(super) fn need(&self) -> u8 {
+        match self.get() {
+            Step::Idle | Step::Late => 0,
+            Step::Head | Step::Body => 1,
+            Step::Handling | Step::Answering => 2,
+        }
+    }
+
     fn set(&self, step: Step) {
         self.0.store(step as u8, Ordering::Relaxed);
     }
 
     fn get(&self) -> Step {
-        [Step::Head, Step::Handling, Step::Answering, Step::Idle][usize::from(self.0.load(Ordering::Relaxed))]
+        const STEPS: [Step; 6] = [Step::Head, Step::Body, Step::Handling, Step::Answering, Step::Idle, Step::Late];
+        STEPS[usize::from(self.0.load(Ordering::Relaxed))]
     }
 }
 
@@ -66,24 +101,35 @@ pub(super) struct Guarded<S> {
     /// The step the deadline is set for.
     timed: Step,
     deadline: Pin<Box<Sleep>>,
+    /// When the request's first byte came.
+    began: Instant,
+    heads: Heads,
 }
 
 impl<S> Guarded<S> {
     pub(super) fn new(stream: S, limits: Limits, progress: Progress) -> Self {
-        Self { stream, limits, progress, timed: Step::Head, deadline: Box::pin(sleep(limits.header_read)) }
+        let deadline = Box::pin(sleep(limits.header));
+        Self { stream, limits, progress, timed: Step::Head, deadline, began: Instant::now(), heads: Heads::new() }
     }
 
     /// Sets the deadline anew if the phase has changed.
     fn follow(&mut self) {
         let step = self.progress.get();
         if step != self.timed {
-            self.timed = step;
-            let limit = match step {
-                Step::Head => self.limits.header_read,
-                Step::Handling | Step::Answering => self.limits.answer,
-                Step::Idle => self.limits.keep_alive,
+            let (was, now) = (std::mem::replace(&mut self.timed, step), Instant::now());
+            let end = match step {
+                Step::Head => {
+                    self.began = now;
+                    now + self.limits.header
+                }
+                Step::Body if was == Step::Head => self.began + self.limits.request,
+                // Its head had come together with the request before.
+                Step::Body => now + self.limits.request,
+                Step::Handling | Step::Answering => now + self.limits.answer,
+                Step::Idle => now + self.limits.idle,
+                Step::Late => now,
             };
-            self.deadline.as_mut().reset(Instant::now() + limit);
+            self.deadline.as_mut().reset(end);
         }
     }
 
@@ -91,6 +137,10 @@ impl<S> Guarded<S> {
     fn wait<T>(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
         self.follow();
         ready!(self.deadline.as_mut().poll(cx));
+        // To have nothing to ask is no fault.
+        if self.timed != Step::Idle {
+            self.progress.late();
+        }
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
@@ -99,9 +149,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let Poll::Ready(result) = Pin::new(&mut self.stream).poll_read(cx, buf) else { return self.wait(cx) };
-        if buf.filled().len() > before && self.progress.get() == Step::Idle {
-            self.progress.set(Step::Head);
-            self.follow();
+        if buf.filled().len() > before {
+            if self.progress.get() == Step::Idle {
+                self.progress.set(Step::Head);
+                self.follow();
+            }
+            let read = &buf.filled()[before..];
+            self.heads.take(read).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
         }
         Poll::Ready(result)
     }
@@ -134,7 +188,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Poll::Ready(result) = Pin::new(&mut self.stream).poll_flush(cx) else { return self.wait(cx) };
         if self.progress.get() == Step::Answering {
-            self.progress.set(Step::Idle);
+            self.progress.answered();
             self.follow();
         }
         Poll::Ready(result)

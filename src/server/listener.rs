@@ -1,113 +1,101 @@
 //! The accept loop: hyper under limits, and an end that always comes.
 //!
 //! `axum::serve` has no header timeout and its graceful shutdown waits for the slowest client, hence this loop of our
-//! own. It knows connections, not routes. TLS and caps per address belong between accepting and [`Connections::start`].
+//! own. It knows connections, not routes. Whoever is let in by the door is first [`secure`]d, then served.
+
+mod http2;
+mod request;
+mod secure;
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
 use axum::Router;
-use http::Request;
-use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper::service::{Service as _, service_fn};
+use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
-use super::guard::{Guarded, Progress};
+use super::door::{Door, Reason};
+use super::guard::Guarded;
 use super::limits::Limits;
 use super::peer::Peer;
-
-/// Connections the system keeps for us until they are accepted.
-const BACKLOG: u32 = 1024;
+use super::socket::Socket;
+use super::stream::Stream;
+use super::web_config::WebConfigFile;
+use request::Requests;
+use secure::{Secured, secure};
 
 /// The pause after the system refused to accept, most often for want of file descriptors: closing connections frees
 /// some.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
+/// How often the log says that connections are refused, while they are.
+const REFUSAL_SAID_EVERY: Duration = Duration::from_secs(60);
+
 /// Largest head of a request; hyper answers 431 to larger ones.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 const HEADERS_MAX: usize = 64;
-
-/// Listens on each address. Must be called within a tokio runtime.
-///
-/// # Errors
-/// If an address cannot be listened on; the error names it and the remedy.
-pub fn bind(addresses: &[SocketAddr]) -> io::Result<Vec<TcpListener>> {
-    addresses.iter().map(|address| listen(*address).map_err(|error| explain(*address, &error))).collect()
-}
-
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    // A restart must not wait for the connections of the last run to be forgotten.
-    #[cfg(unix)]
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
-}
-
-fn explain(address: SocketAddr, error: &io::Error) -> io::Error {
-    let remedy = match error.kind() {
-        io::ErrorKind::AddrInUse => "stop the program that uses it or choose another web.listen address",
-        io::ErrorKind::AddrNotAvailable => "choose an address of this machine for web.listen",
-        io::ErrorKind::PermissionDenied => "choose a port above 1023 for web.listen or grant the right to bind it",
-        _ => "check web.listen",
-    };
-    io::Error::new(error.kind(), format!("failed to listen on {address}: {error}; {remedy}"))
-}
 
 /// Serves until `stop`, then lets requests under way finish for at most `grace`; what is still open then is cut.
 pub(super) async fn serve(
     router: Router,
     limits: Limits,
-    listeners: Vec<TcpListener>,
+    door: Arc<Door>,
+    web: Option<WebConfigFile>,
+    sockets: Vec<Socket>,
     stop: impl Future<Output = ()>,
     grace: Duration,
 ) {
-    let mut connections = Connections { router, limits, graceful: GracefulShutdown::new(), tasks: JoinSet::new() };
-    let places = Arc::new(Semaphore::new(limits.connections));
+    let limits = limits.within_files();
+    let mut connections = Connections {
+        router,
+        limits,
+        door: Arc::clone(&door),
+        web,
+        closing: watch::Sender::new(()),
+        graceful: GracefulShutdown::new(),
+        tasks: JoinSet::new(),
+        said: None,
+    };
     let mut stop = pin!(stop);
+    let mut turn = 0;
     loop {
-        let next = async {
-            // A closed semaphore cannot be: nobody closes it.
-            let place = Arc::clone(&places).acquire_owned().await.ok();
-            (accept(&listeners).await, place)
-        };
         tokio::select! {
             biased;
             () = &mut stop => break,
-            ((stream, peer), place) = next => connections.start(stream, peer, place),
+            (stream, peer) = accept(&sockets, &mut turn, &door) => connections.start(stream, peer),
         }
     }
-    drop(listeners);
+    drop(sockets);
     connections.finish(grace).await;
 }
 
-/// The next connection of any listener. Survives every error: a server that stops accepting is worse than a slow one.
-async fn accept(listeners: &[TcpListener]) -> (TcpStream, Peer) {
+/// The next connection of any socket, in turns: a flood at one must not keep the others waiting. Survives every error: a
+/// server that stops accepting is worse than a slow one.
+async fn accept(sockets: &[Socket], turn: &mut usize, door: &Door) -> (Stream, Peer) {
     let mut is_failing = false;
     loop {
         let accepted = poll_fn(|cx| {
-            let ready = listeners.iter().find_map(|listener| match listener.poll_accept(cx) {
-                Poll::Ready(accepted) => Some(accepted),
-                Poll::Pending => None,
-            });
-            ready.map_or(Poll::Pending, Poll::Ready)
+            for step in 0..sockets.len() {
+                let at = (*turn + step) % sockets.len();
+                if let Poll::Ready(accepted) = sockets[at].poll_accept(cx) {
+                    *turn = at + 1;
+                    return Poll::Ready(accepted);
+                }
+            }
+            Poll::Pending
         });
         let error = match accepted.await {
-            // An IPv4 client of an IPv6 socket is the same client.
-            Ok((stream, from)) => return (stream, Peer { address: Some(from.ip().to_canonical()) }),
+            Ok(accepted) => return accepted,
             Err(error) => error,
         };
         // The client is to blame for these, and its connection is gone already.
@@ -118,6 +106,7 @@ async fn accept(listeners: &[TcpListener]) -> (TcpStream, Peer) {
             tracing::warn!(%error, "failed to accept connections, trying on; raise the limit of open files if reached");
         }
         is_failing = true;
+        door.make_room();
         sleep(ACCEPT_PAUSE).await;
     }
 }
@@ -126,52 +115,104 @@ async fn accept(listeners: &[TcpListener]) -> (TcpStream, Peer) {
 struct Connections {
     router: Router,
     limits: Limits,
+    door: Arc<Door>,
+    web: Option<WebConfigFile>,
+    /// Tells handshakes and HTTP/2 that the server stops.
+    closing: watch::Sender<()>,
     graceful: GracefulShutdown,
     tasks: JoinSet<()>,
+    /// When the log last said that connections are refused.
+    said: Option<Instant>,
 }
 
 impl Connections {
-    /// Serves one connection in a task of its own, which keeps `place` until it ends.
-    fn start(&mut self, stream: TcpStream, peer: Peer, place: Option<OwnedSemaphorePermit>) {
+    /// Serves one connection in a task of its own, which keeps its place until it ends, if there is a place.
+    fn start(&mut self, stream: Stream, peer: Peer) {
         while self.tasks.try_join_next().is_some() {}
-        // An answer is written at once; waiting for more to send only delays it.
-        let _ = stream.set_nodelay(true);
-        let progress = Progress::new();
-        let io = TokioIo::new(Guarded::new(stream, self.limits, progress.clone()));
-        let router = TowerToHyperService::new(self.router.clone());
-        let service = service_fn(move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(peer);
-            progress.handling();
-            let (answer, progress) = (router.call(request), progress.clone());
-            async move {
-                let answer: Result<_, Infallible> = answer.await;
-                progress.answering();
-                answer
+        let place = match self.door.admit(peer, &self.limits) {
+            Ok(place) => place,
+            Err(reason) => {
+                stream.refuse();
+                return self.say_refused(reason, peer);
+            }
+        };
+        let ticket = place.ticket();
+        let (router, limits) = (self.router.clone(), self.limits);
+        let tls = self.web.as_ref().and_then(WebConfigFile::tls);
+        // Counts the connection from now on; a handshake is given up when the server stops.
+        let (watcher, mut closing) = (self.graceful.watcher(), self.closing.subscribe());
+        let task = self.tasks.spawn(async move {
+            // Until the handshake is done, and a whole head has come, the connection is half-open.
+            let secured = tokio::select! {
+                biased;
+                secured = timeout(limits.handshake, secure(stream, tls)) => secured,
+                _ = closing.changed() => return,
+            };
+            match secured {
+                Ok(Ok(Some(secured))) => {
+                    let requests = Arc::new(Requests { router, limits, peer, place });
+                    if let Err(error) = serve_one(secured, requests, closing, watcher).await {
+                        tracing::debug!(%error, "a connection ended badly");
+                    }
+                }
+                Ok(Ok(None)) => {}
+                Ok(Err(error)) => tracing::debug!(%error, "a client does not agree on TLS"),
+                Err(_) => place.progress().late(),
             }
         });
-        let connection = http1::Builder::new()
-            .max_buf_size(HEAD_BYTES_MAX)
-            .max_headers(HEADERS_MAX)
-            // The guard keeps the time, see there.
-            .header_read_timeout(None)
-            .serve_connection(io, service);
-        let connection = self.graceful.watch(connection);
-        self.tasks.spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection ended badly");
-            }
-            drop(place);
-        });
+        self.door.serves(ticket, task);
+    }
+
+    fn say_refused(&mut self, reason: Reason, peer: Peer) {
+        let now = Instant::now();
+        if self.said.is_none_or(|said| now - said >= REFUSAL_SAID_EVERY) {
+            self.said = Some(now);
+            let address = peer.address.map_or_else(|| "unix".to_owned(), |address| address.to_string());
+            tracing::warn!(
+                address,
+                reason = reason.name(),
+                "refusing connections, said once a minute; linkit_bridge_http_dropped_connections_total counts them, and \
+                 web.limits sets how many there may be"
+            );
+        }
     }
 
     /// Ends within `grace`: idle connections now, busy ones after their answer, the rest by force.
     async fn finish(self, grace: Duration) {
-        let Self { graceful, mut tasks, .. } = self;
+        let Self { closing, graceful, mut tasks, .. } = self;
+        closing.send_replace(());
         if timeout(grace, graceful.shutdown()).await.is_err() {
             tracing::info!(open = tasks.len(), "cutting connections that did not finish in time");
         }
         tasks.shutdown().await;
     }
+}
+
+/// Serves one connection to its end.
+async fn serve_one(
+    Secured { stream, is_http2 }: Secured,
+    requests: Arc<Requests>,
+    closing: watch::Receiver<()>,
+    watcher: Watcher,
+) -> hyper::Result<()> {
+    let answering = Arc::clone(&requests);
+    let service = service_fn(move |request| {
+        let requests = Arc::clone(&answering);
+        async move { Ok::<_, Infallible>(requests.answer(request).await) }
+    });
+    if is_http2 {
+        // It ends by `closing`; held to the end, the watcher makes the stop wait for it.
+        let _watcher = watcher;
+        return http2::serve(stream, service, requests.limits, requests.place.progress().clone(), closing).await;
+    }
+    let io = TokioIo::new(Guarded::new(stream, requests.limits, requests.place.progress().clone()));
+    let connection = http1::Builder::new()
+        .max_buf_size(HEAD_BYTES_MAX)
+        .max_headers(HEADERS_MAX)
+        // The guard keeps the time, see there.
+        .header_read_timeout(None)
+        .serve_connection(io, service);
+    watcher.watch(connection).await
 }
 
 #[cfg(test)]

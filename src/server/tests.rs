@@ -295,7 +295,7 @@ fn a_path_that_cannot_be_served_is_an_error_not_a_panic() {
 #[test]
 fn f8_i23_the_page_is_at_the_specifications_port_and_for_this_host_alone_unless_told() {
     let config = ServerConfig::default();
-    assert_eq!(config.listen, [SocketAddr::from((Ipv4Addr::LOCALHOST, 9464))]);
+    assert_eq!(config.listen, [Address::from(SocketAddr::from((Ipv4Addr::LOCALHOST, 9464)))]);
     assert_eq!((config.telemetry_path.as_str(), config.page), ("/metrics", PageConfig::default()));
 }
 

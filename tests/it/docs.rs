@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use linkit_bridge::catalog::FIGURES;
 use linkit_bridge::config::{Config, VARIABLES};
+use linkit_bridge::server::WebSettings;
 
 use crate::support::root;
 
@@ -29,8 +30,34 @@ fn every_config_of_the_readme_and_the_stack_loads() {
 }
 
 #[test]
+fn the_web_configuration_of_the_document_loads_and_every_key_and_name_stands_there() {
+    let document = read("docs/web-config.md");
+    for block in blocks(&document, "yaml") {
+        WebSettings::parse(block).unwrap_or_else(|error| panic!("{error} in {block}"));
+    }
+    // Who is refused is told which keys and names there are.
+    for (part, text) in [
+        ("known are ", "tls_server_config: { zzzz: 1 }\n"),
+        ("known are ", "http_server_config: { headers: { zzzz: 1 } }\n"),
+        ("known are ", "zzzz: 1\n"),
+        ("known are ", "tls_server_config: { cert: a, key: b, client_auth_type: zzzz }\n"),
+        ("taken are ", "tls_server_config: { cipher_suites: [ zzzz ] }\n"),
+        ("taken are ", "tls_server_config: { curve_preferences: [ zzzz ] }\n"),
+        ("taken are ", "tls_server_config: { min_version: zzzz }\n"),
+    ] {
+        let error = WebSettings::parse(text).unwrap_err().to_string();
+        let known = error.split(part).nth(1).unwrap_or_else(|| panic!("{error}"));
+        for name in known.split(", ") {
+            assert!(document.contains(name), "{name} is not in docs/web-config.md");
+        }
+    }
+}
+
+#[test]
 fn every_link_of_the_documents_leads_somewhere() {
-    for document in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "bench/README.md"] {
+    for document in
+        ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "bench/README.md", "docs/web-config.md"]
+    {
         let folder = root().join(document).parent().unwrap().to_owned();
         for target in read(document).split("](").skip(1).map(|rest| rest.split(')').next().unwrap().to_owned()) {
             if !target.starts_with("http") {

@@ -11,6 +11,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("directory", &[]),
     ("secret", &[]),
+    ("yaml", &[]),
     ("http_client", &[]),
     ("logging", &["clock"]),
     ("reading", &["catalog", "clock"]),
@@ -20,8 +21,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("state", &["catalog", "clock", "collector", "directory", "reading"]),
     ("output", &["catalog", "clock", "reading", "registry"]),
     ("delivery", &["clock", "directory", "http_client"]),
-    ("server", &["catalog", "clock", "output", "reading", "registry", "secret"]),
-    ("config", &["collector", "output", "reading", "server"]),
+    ("server", &["catalog", "clock", "output", "reading", "registry", "secret", "yaml"]),
+    ("config", &["collector", "output", "reading", "server", "yaml"]),
     ("demo", &["clock", "collector", "config", "secret"]),
     (
         "app",

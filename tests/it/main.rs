@@ -39,6 +39,8 @@ mod push;
 mod receivers;
 mod registry;
 mod scrapes;
+mod server;
 mod spool;
 mod state;
 mod truth;
+mod web;

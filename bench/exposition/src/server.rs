@@ -2,7 +2,7 @@
 //! that is read once a second. Beside its routes stand their answers as ready bytes.
 
 use std::convert::Infallible;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,8 +61,8 @@ pub(crate) fn run() -> Result<()> {
             still = still.route(&row.twin, get(move || std::future::ready(ready(&answer))));
         }
         let page = answer(server.router(), &rows()[0]).await?.1;
-        let listeners = bind(&[(Ipv4Addr::LOCALHOST, 0).into()])?;
-        println!("{}", listeners[0].local_addr()?);
+        let listeners = bind(&[SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()])?;
+        println!("{}", listeners[0].address().ok_or("no address")?);
         println!("{}", String::from_utf8_lossy(&page).lines().filter(|line| !line.starts_with('#')).count());
         tokio::spawn(async move {
             for round in 1.. {

@@ -64,3 +64,39 @@ impl Certificates {
         })
     }
 }
+
+/// Who vouches for a certificate.
+#[derive(Clone, Copy)]
+pub enum By<'a> {
+    Itself,
+    /// The one of that name in the same directory.
+    Another(&'a str),
+}
+
+/// Makes a certificate `NAME.pem` of one day with its key `NAME.key` in a directory: of RSA, because Go's names of cipher
+/// suites of old are of RSA most often, with the extensions that are named. `None` when there is no openssl.
+pub fn issue(directory: &Path, name: &str, by: By<'_>, extensions: &[&str]) -> Option<PathBuf> {
+    let openssl = program("openssl")?;
+    let path = |end: &str| directory.join(format!("{name}.{end}"));
+    let config = format!("[req]\ndistinguished_name = name\n[name]\n[ext]\n{}\n", extensions.join("\n"));
+    std::fs::write(path("cnf"), config).unwrap();
+    let mut command = Command::new(openssl);
+    command.args(["req", "-x509", "-days", "1", "-nodes", "-newkey", "rsa:2048", "-extensions", "ext"]);
+    command.args(["-subj", &format!("/CN={name}"), "-config"]).arg(path("cnf"));
+    command.arg("-keyout").arg(path("key")).arg("-out").arg(path("pem"));
+    if let By::Another(other) = by {
+        command.arg("-CA").arg(directory.join(format!("{other}.pem")));
+        command.arg("-CAkey").arg(directory.join(format!("{other}.key")));
+    }
+    run(&mut command).unwrap();
+    Some(path("pem"))
+}
+
+/// Extensions of an authority's, a server's and a client's certificate.
+pub const AUTHORITY: &[&str] = &["basicConstraints = critical, CA:TRUE", "keyUsage = critical, keyCertSign"];
+pub const SERVER: &[&str] = &[
+    "basicConstraints = critical, CA:FALSE",
+    "extendedKeyUsage = serverAuth",
+    "subjectAltName = DNS:localhost, IP:127.0.0.1",
+];
+pub const CLIENT: &[&str] = &["basicConstraints = critical, CA:FALSE", "extendedKeyUsage = clientAuth"];
