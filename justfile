@@ -16,6 +16,10 @@ sim:
 kills:
     LINKIT_BRIDGE_TEST_KILLS=1000 cargo test --test it spool::kills -- --nocapture
 
+# A Collector that is away for ten minutes, and what is in its file afterwards.
+outage:
+    LINKIT_BRIDGE_TEST_OUTAGE=600 cargo test --test it spool::outage -- --nocapture
+
 # The tests; those whose peer is absent say that they were skipped.
 test:
     cargo test

@@ -1,11 +1,12 @@
 //! The way of an encoded OTLP request to the network: accepted at once, delivered in order when the endpoint takes it.
 //!
 //! What [`Delivery::put`] accepted is delivered, or waits, or is counted as dropped with its reason; at every moment
-//! `accepted = delivered + queued + dropped`. This module knows bytes, not figures: what is in a batch is its
-//! exporter's business. One `Delivery` serves one endpoint. Batches wait in memory; with a [`SpoolConfig`] on disk, and
+//! `accepted = delivered + queued + dropped`. This module knows bytes, not figures: what is in a batch, and how it is
+//! [divided](Halve), is its exporter's business. One `Delivery` serves one endpoint. Batches wait in memory; with a [`SpoolConfig`] on disk, and
 //! outlive the process: what [`Delivery::keep`] has seen through is there after any kill.
 
 mod disk;
+mod divide;
 mod ledger;
 mod queue;
 mod reply;
@@ -17,6 +18,7 @@ mod stats;
 mod tests;
 mod transport;
 
+pub use divide::Halve;
 pub use reply::Reply;
 pub use retry::{Verdict, verdict};
 pub use stats::{Amount, DeliveryStats, DropReason, Outcome};
@@ -132,6 +134,7 @@ pub struct Delivery {
     disk: OnceLock<Arc<tokio::sync::Mutex<Disk>>>,
     arrived: Notify,
     running: tokio::sync::Mutex<()>,
+    halve: Option<Halve>,
 }
 
 impl Delivery {
@@ -155,7 +158,17 @@ impl Delivery {
             disk: OnceLock::new(),
             arrived: Notify::new(),
             running: tokio::sync::Mutex::default(),
+            halve: None,
         }
+    }
+
+    /// The same, which sends in parts what the endpoint refuses as too large: each part is half of what was refused, in
+    /// order, until it is taken or is a single point. The batch waits whole until its last part is decided. Refused sizes
+    /// are remembered for an hour.
+    #[must_use]
+    pub fn halving(mut self, halve: Halve) -> Self {
+        self.halve = Some(halve);
+        self
     }
 
     /// Has batches wait in a spool, whose batches from before count as accepted and go first, with the first

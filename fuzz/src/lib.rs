@@ -11,6 +11,7 @@ pub mod expvar;
 pub mod openmetrics_page;
 pub mod otlp_answer;
 pub mod page_roundtrip;
+pub mod spool_file;
 pub mod telemetry_json;
 pub mod web_config;
 
@@ -30,6 +31,7 @@ pub const TARGETS: [(&str, Check); 9] = [
     ("openmetrics_page", openmetrics_page::check),
     ("otlp_answer", otlp_answer::check),
     ("page_roundtrip", page_roundtrip::check),
+    ("spool_file", spool_file::check),
     ("telemetry_json", telemetry_json::check),
     ("web_config", web_config::check),
 ];

@@ -15,7 +15,7 @@ use crate::config::{Otel, OtelExporter, OtlpEndpoints, OtlpProtocol, OtlpSection
 use crate::delivery::{Batch, Delivery, DeliveryConfig, Destination, Protocol, SpoolConfig, check_spool};
 use crate::directory::DirectoryError;
 use crate::http_client::{HttpClient, Limits, TlsFiles, Version};
-use crate::output::otlp::{Endpoint, Otlp, OtlpConfig, Route};
+use crate::output::otlp::{Endpoint, Otlp, OtlpConfig, Route, halve};
 use crate::registry::Registry;
 
 const INTERVAL: Duration = Duration::from_secs(15);
@@ -107,7 +107,7 @@ impl Push {
             check_spool(&spool.directory)?;
         }
         let clock = Arc::clone(shared.clock);
-        let delivery = Arc::new(Delivery::new(config, http, Arc::clone(&clock)));
+        let delivery = Arc::new(Delivery::new(config, http, Arc::clone(&clock)).halving(halve));
         let name = section.name.clone().unwrap_or_else(|| "default".to_owned());
         figures::add_push(shared.registry, Arc::clone(&delivery), name.clone());
         let interval = section.interval.or(interval).unwrap_or(INTERVAL);

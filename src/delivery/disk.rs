@@ -142,7 +142,9 @@ impl Disk {
         Some(READ_AGAIN)
     }
 
-    /// Removes the files of batches that no longer wait, in order; what the disk keeps is tried again next time.
+    /// Removes the files of batches that no longer wait, in order; what the disk keeps is tried again next time. If it keeps
+    /// one until the process ends, the next start takes it for a batch that waits: there is no telling it otherwise on a
+    /// disk that refuses, for a directory that lets go of no name takes none either.
     fn clear(&mut self) -> io::Result<()> {
         let new = self.ledger().take_leavings();
         self.leavings.extend(new);

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::queue::{Entry, Queue};
+use super::queue::{Entry, Part, Queue, Slot};
 use super::stats::{Amount, DeliveryStats, DropReason, Outcome};
 use super::{Batch, Destination};
 use crate::clock::Moment;
@@ -30,12 +30,12 @@ pub(super) struct Leaving {
     pub(super) is_dropped: bool,
 }
 
-/// The oldest batch, on its way.
+/// The oldest batch, or the next part of it, on its way.
 pub(super) struct Begun {
     pub(super) destination: Destination,
     pub(super) number: u64,
     pub(super) entry: Entry,
-    /// The body, unless the spool has it.
+    /// The body, unless the spool has it, which it never has of a part.
     pub(super) body: Option<bytes::Bytes>,
 }
 
@@ -93,12 +93,12 @@ impl Ledger {
         self.booked.accepted += entry.amount();
         self.drop_old(now);
         if entry.bytes > self.bounds.bytes_max {
-            return self.book_drop(entry, DropReason::Oversize);
+            return self.book_drop(entry.amount(), DropReason::Oversize);
         }
         while self.queue.bytes() + entry.bytes > self.bounds.bytes_max {
             // Nothing is left to make room with but the batch on its way.
             if !self.drop_at(usize::from(self.is_underway), DropReason::Size) {
-                return self.book_drop(entry, DropReason::Size);
+                return self.book_drop(entry.amount(), DropReason::Size);
             }
         }
         while self.queue.held_bytes() + entry.bytes > self.bounds.held_bytes_max {
@@ -120,31 +120,70 @@ impl Ledger {
         self.drop_old(now);
         let (destination, slot) = (self.destination.clone()?, self.queue.get(0)?);
         self.is_underway = true;
-        Some(Begun { destination, number: slot.number, entry: slot.entry, body: slot.body.clone() })
+        let (points, body) = match slot.parts.front() {
+            Some(part) => (part.points, Some(part.body.clone())),
+            None => (slot.left, slot.body.clone()),
+        };
+        Some(Begun { destination, number: slot.number, entry: Entry { points, ..slot.entry }, body })
     }
 
-    /// Books how the attempt with the oldest batch went. `refused` are the points of it that were not taken.
+    /// Has what is on its way go in two parts, of which the first is next.
+    pub(super) fn divide(&mut self, [first, second]: [Part; 2]) {
+        let Some(slot) = self.queue.first().filter(|_| self.is_underway) else { return };
+        slot.parts.pop_front();
+        slot.parts.push_front(second);
+        slot.parts.push_front(first);
+    }
+
+    /// Has all that is left of the batch on its way be settled at once.
+    pub(super) fn unite(&mut self) {
+        if let Some(slot) = self.queue.first().filter(|_| self.is_underway) {
+            slot.parts.clear();
+        }
+    }
+
+    /// Books how the attempt with what is on its way went. `refused` are the points of it that were not taken.
     pub(super) fn settle(&mut self, outcome: Outcome, refused: u64, now: Moment) {
         self.is_underway = false;
         self.booked.attempts[outcome as usize] += 1;
         match outcome {
             Outcome::Success | Outcome::Partial => {
-                let Some(entry) = self.remove(0, false, false) else { return };
-                self.booked.delivered += entry.amount();
-                self.booked.refused_points += refused.min(entry.points);
+                let points = self.end(None);
+                self.booked.refused_points += refused.min(points);
                 self.booked.last_success = Some(now.wall);
                 self.has_said = false;
             }
-            Outcome::Rejected => self.give_up(DropReason::Rejected),
-            Outcome::Retry | Outcome::Unanswered => {}
+            Outcome::Rejected => drop(self.end(Some(DropReason::Rejected))),
+            Outcome::Retry | Outcome::Unanswered | Outcome::Divided => {}
         }
+    }
+
+    /// Ends the oldest batch, or its next part, as delivered or as `lost`; its points.
+    fn end(&mut self, lost: Option<DropReason>) -> u64 {
+        let Some(slot) = self.queue.first() else { return 0 };
+        let points = slot.parts.pop_front().map_or(slot.left, |part| part.points);
+        slot.left -= points;
+        slot.lost = slot.lost.or(lost);
+        let is_done = slot.parts.is_empty();
+        self.booked.queued.points -= points;
+        let done = if is_done { self.remove(0, false, false) } else { None };
+        let (batches, fate) = (u64::from(is_done), done.map_or(lost, |slot| slot.lost));
+        match lost {
+            Some(reason) => self.booked.dropped[reason as usize].points += points,
+            None => self.booked.delivered.points += points,
+        }
+        match fate {
+            Some(reason) => self.booked.dropped[reason as usize].batches += batches,
+            None => self.booked.delivered.batches += batches,
+        }
+        points
     }
 
     /// Drops the oldest batch, which is of no use; its file is kept for people.
     pub(super) fn give_up(&mut self, reason: DropReason) {
         self.is_underway = false;
-        if let Some(entry) = self.remove(0, true, true) {
-            self.book_drop(entry, reason);
+        if let Some(slot) = self.remove(0, true, true) {
+            self.book_drop_of(&slot, reason);
         }
     }
 
@@ -184,26 +223,35 @@ impl Ledger {
 
     /// Whether there was one to drop.
     fn drop_at(&mut self, position: usize, reason: DropReason) -> bool {
-        let Some(entry) = self.remove(position, false, true) else { return false };
-        self.book_drop(entry, reason);
+        let Some(slot) = self.remove(position, false, true) else { return false };
+        self.book_drop_of(&slot, reason);
         true
     }
 
-    fn remove(&mut self, position: usize, is_kept: bool, is_dropped: bool) -> Option<Entry> {
+    /// A batch of which a part was dropped is kept and removed as a dropped one.
+    fn remove(&mut self, position: usize, is_kept: bool, is_dropped: bool) -> Option<Slot> {
         let slot = self.queue.remove(position)?;
         self.booked.queued.batches -= 1;
-        self.booked.queued.points -= slot.entry.points;
+        self.booked.queued.points -= slot.left;
         if slot.has_file {
+            let has_lost = slot.lost.is_some();
+            let (is_kept, is_dropped) = (is_kept || has_lost, is_dropped || has_lost);
             self.leavings.push(Leaving { number: slot.number, is_kept, is_dropped });
         }
-        Some(slot.entry)
+        Some(slot)
     }
 
-    fn book_drop(&mut self, entry: Entry, reason: DropReason) {
-        self.booked.dropped[reason as usize] += entry.amount();
+    /// What is left of a batch is dropped; the batch counts where the first loss of it does.
+    fn book_drop_of(&mut self, slot: &Slot, reason: DropReason) {
+        self.booked.dropped[slot.lost.unwrap_or(reason) as usize].batches += 1;
+        self.book_drop(Amount { batches: 0, points: slot.left }, reason);
+    }
+
+    fn book_drop(&mut self, amount: Amount, reason: DropReason) {
+        self.booked.dropped[reason as usize] += amount;
         // A long outage drops a batch with every one that comes: said once, counted always.
         if reason != DropReason::Rejected && !std::mem::replace(&mut self.has_said, true) {
-            let (reason, points) = (reason.name(), entry.points);
+            let (reason, points) = (reason.name(), amount.points);
             tracing::warn!(
                 reason,
                 points,

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use super::Batch;
+use super::stats::DropReason;
 use crate::clock::Moment;
 
 /// What can be said of a waiting batch without its body.
@@ -19,6 +20,13 @@ pub(super) struct Entry {
     pub(super) accepted: Moment,
 }
 
+/// A part of a batch that is too large for its endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Part {
+    pub(super) body: Bytes,
+    pub(super) points: u64,
+}
+
 /// A waiting batch.
 #[derive(Clone, Debug)]
 pub(super) struct Slot {
@@ -29,6 +37,12 @@ pub(super) struct Slot {
     pub(super) body: Option<Bytes>,
     /// Whether a spool has it, or may have it from a writing that failed.
     pub(super) has_file: bool,
+    /// The points that are not decided: all of them, until it is sent in parts.
+    pub(super) left: u64,
+    /// What is left of it in parts, in order, if it is sent so; they are kept in memory, for the whole is still there.
+    pub(super) parts: VecDeque<Part>,
+    /// Why a part of it was dropped, if one was.
+    pub(super) lost: Option<DropReason>,
 }
 
 /// Batches in order. A spool takes them in order too, so those that it has come before those that it has not.
@@ -51,7 +65,7 @@ impl Queue {
         }
         for (number, entry) in found.into_iter().rev() {
             self.bytes += entry.bytes;
-            self.slots.push_front(Slot { number, entry, body: None, has_file: true });
+            self.slots.push_front(Slot { has_file: true, ..Slot::new(number, entry, None) });
         }
     }
 
@@ -61,12 +75,17 @@ impl Queue {
         self.bytes += entry.bytes;
         self.held += 1;
         self.held_bytes += entry.bytes;
-        self.slots.push_back(Slot { number: self.last, entry, body: Some(batch.body), has_file: false });
+        self.slots.push_back(Slot::new(self.last, entry, Some(batch.body)));
     }
 
     /// What waits at `position`, 0 being the oldest.
     pub(super) fn get(&self, position: usize) -> Option<&Slot> {
         self.slots.get(position)
+    }
+
+    /// The oldest.
+    pub(super) fn first(&mut self) -> Option<&mut Slot> {
+        self.slots.front_mut()
     }
 
     /// Takes what waits at `position` out.
@@ -122,6 +141,12 @@ impl Queue {
     #[cfg(test)]
     pub(super) fn slots(&self) -> impl Iterator<Item = &Slot> {
         self.slots.iter()
+    }
+}
+
+impl Slot {
+    fn new(number: u64, entry: Entry, body: Option<Bytes>) -> Self {
+        Self { number, entry, body, has_file: false, left: entry.points, parts: VecDeque::new(), lost: None }
     }
 }
 

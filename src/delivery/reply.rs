@@ -6,12 +6,12 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Response, header};
+use http::{Response, StatusCode, header};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
 use prost::Message;
 use serde_json::Value;
 
-use super::retry::{Verdict, retry_after, verdict};
+use super::retry::{Verdict, retry_after, says_too_large, verdict};
 use crate::clock::Wall;
 
 /// What an endpoint made of a batch.
@@ -33,7 +33,12 @@ impl Reply {
     /// An answer over HTTP that came at `now`.
     #[must_use]
     pub fn of_http(response: &Response<Bytes>, now: Wall) -> Self {
-        let verdict = verdict(response.status());
+        let verdict = match verdict(response.status()) {
+            Verdict::Refused if response.status() == StatusCode::BAD_REQUEST && says_too_large(response.body()) => {
+                Verdict::TooLarge
+            }
+            verdict => verdict,
+        };
         if verdict == Verdict::Taken {
             let is_json = response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| {
                 kind.to_str().is_ok_and(|kind| kind.trim_start().to_ascii_lowercase().starts_with("application/json"))

@@ -29,26 +29,46 @@ pub enum Verdict {
     Taken,
     /// To be sent again.
     Again,
+    /// Refused for its size: in parts it may be taken.
+    TooLarge,
     /// Refused for good.
     Refused,
 }
 
-/// What an answer with `status` means: only 429, 502, 503 and 504 ask for the batch again; a redirect is refused too,
-/// since none is followed.
+/// What an answer with `status` means: only 429, 502, 503 and 504 ask for the batch again, 413 for less at once; a
+/// redirect is refused too, since none is followed.
 #[must_use]
 pub const fn verdict(status: StatusCode) -> Verdict {
     match status.as_u16() {
         200..=299 => Verdict::Taken,
+        413 => Verdict::TooLarge,
         429 | 502 | 503 | 504 => Verdict::Again,
         _ => Verdict::Refused,
     }
 }
 
+/// Whether a receiver that refuses says that it does so for the size of the request, where its status has other meanings
+/// too. In gRPC's libraries for Go, C, Node, Java, .NET and Rust, and, with status 400, in Go's HTTP server, which is
+/// that of the Collector.
+pub(super) fn says_too_large(reason: &[u8]) -> bool {
+    const TOLD_BY: [&str; 5] = [
+        "larger than max",
+        "exceeds maximum size",
+        "exceeds the maximum configured message size",
+        "message length too large",
+        "request body too large",
+    ];
+    let reason = String::from_utf8_lossy(&reason[..reason.len().min(1000)]);
+    TOLD_BY.iter().any(|words| reason.contains(words))
+}
+
 /// What gRPC's status `code` means: over HTTP and gRPC the specification names the same troubles. A server without
 /// resources means to have them again only if it says when.
-pub(super) const fn grpc_verdict(code: u32, has_retry_info: bool) -> Verdict {
+/// One that says that the message is too large has the same status, or, in Rust, OUT_OF_RANGE.
+pub(super) const fn grpc_verdict(code: u32, has_retry_info: bool, is_too_large: bool) -> Verdict {
     match code {
         0 => Verdict::Taken,
+        8 | 11 if is_too_large => Verdict::TooLarge,
         // CANCELLED, DEADLINE_EXCEEDED, ABORTED, OUT_OF_RANGE, UNAVAILABLE, DATA_LOSS
         1 | 4 | 10 | 11 | 14 | 15 => Verdict::Again,
         // RESOURCE_EXHAUSTED
@@ -139,6 +159,7 @@ mod tests {
         for code in 100..=999_u16 {
             let expected = match code {
                 200..=299 => Verdict::Taken,
+                413 => Verdict::TooLarge,
                 429 | 502 | 503 | 504 => Verdict::Again,
                 _ => Verdict::Refused,
             };
@@ -152,7 +173,7 @@ mod tests {
             (401, Verdict::Refused),
             (404, Verdict::Refused),
             (408, Verdict::Refused),
-            (413, Verdict::Refused),
+            (413, Verdict::TooLarge),
             (429, Verdict::Again),
             (500, Verdict::Refused),
             (501, Verdict::Refused),
@@ -219,9 +240,28 @@ mod tests {
                 1 | 4 | 10 | 11 | 14 | 15 => Verdict::Again,
                 _ => Verdict::Refused,
             };
-            assert_eq!(grpc_verdict(code, false), expected, "{code}");
+            assert_eq!(grpc_verdict(code, false, false), expected, "{code}");
         }
-        assert_eq!((grpc_verdict(8, true), grpc_verdict(3, true)), (Verdict::Again, Verdict::Refused));
+        assert_eq!((grpc_verdict(8, true, false), grpc_verdict(3, true, true)), (Verdict::Again, Verdict::Refused));
+        assert_eq!([8, 11].map(|code| grpc_verdict(code, false, true)), [Verdict::TooLarge; 2]);
+    }
+
+    #[test]
+    fn a_refusal_for_the_size_is_told_from_others_by_its_words() {
+        for words in [
+            "grpc: received message larger than max (6117815 vs. 4194304)",
+            "grpc: received message after decompression larger than max 4194304",
+            "Received message larger than max (5308389 vs. 4194304)",
+            "gRPC message exceeds maximum size 4194304: 5000000",
+            "Received message exceeds the maximum configured message size.",
+            "Error, decoded message length too large: found 5000000 bytes, the limit is: 4194304 bytes",
+            "\x08\x03\x12\x1chttp: request body too large",
+        ] {
+            assert!(says_too_large(words.as_bytes()), "{words}");
+        }
+        for words in ["", "quota exceeded", "the limit of 10 requests a second is exceeded", "too many series"] {
+            assert!(!says_too_large(words.as_bytes()), "{words}");
+        }
     }
 
     #[test]

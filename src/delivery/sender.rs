@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::disk::Next;
+use super::divide::{Sizes, halves};
 use super::reply::Reply;
 use super::retry::{Backoff, Verdict, verdict_of};
 use super::stats::Outcome;
@@ -21,6 +22,7 @@ pub(super) struct Sender<'a> {
     delivery: &'a Delivery,
     stopped: watch::Receiver<bool>,
     backoff: Backoff,
+    sizes: Sizes,
     /// What the last settling brought along.
     ahead: Option<Next>,
     /// The last trouble that was logged, so that an outage is told once and not every 30 s.
@@ -43,7 +45,8 @@ impl Decision {
 
 impl<'a> Sender<'a> {
     pub(super) fn new(delivery: &'a Delivery, stopped: watch::Receiver<bool>) -> Self {
-        Self { delivery, stopped, backoff: Backoff::new(fastrand::Rng::new()), ahead: None, told: None }
+        let (backoff, sizes) = (Backoff::new(fastrand::Rng::new()), Sizes::default());
+        Self { delivery, stopped, backoff, sizes, ahead: None, told: None }
     }
 
     /// Sends until the stop, and after it until the queue is empty or an attempt fails.
@@ -73,24 +76,61 @@ impl<'a> Sender<'a> {
         }
     }
 
-    /// One attempt, settled; the wait before the next one of the same batch.
+    /// One attempt, settled; the wait before the next one of the same batch. Where the size is known to be refused there
+    /// is none, and the parts of the batch are next.
     async fn attempt(&mut self, destination: &Destination, batch: Batch) -> Option<Duration> {
+        if self.sizes.are_exceeded_by(batch.body.len()) && self.divide(&batch).await {
+            return None;
+        }
         let (points, began) = (batch.points, Instant::now());
-        let answer = self.delivery.transport.post(destination, batch.body).await;
-        let decision = match answer {
+        let answer = self.delivery.transport.post(destination, batch.body.clone()).await;
+        let mut decision = match answer {
             Ok(answer) => decide(&answer, destination),
             Err(error) => Decision::of(verdict_of(&error), Some(error.to_string())),
         };
+        if decision.outcome == Outcome::Divided && !self.goes_on_in_parts(&batch).await {
+            decision.outcome = Outcome::Rejected;
+        }
         let now = self.delivery.clock.now();
         self.ahead = self.delivery.settle(decision.outcome, decision.refused, now).await;
         self.tell(&decision, points);
         match decision.outcome {
             Outcome::Retry | Outcome::Unanswered => Some(self.backoff.next(began.elapsed(), decision.asked)),
-            Outcome::Success | Outcome::Partial | Outcome::Rejected => {
+            Outcome::Success | Outcome::Partial => {
+                self.sizes.begin();
+                self.backoff.reset();
+                None
+            }
+            Outcome::Divided | Outcome::Rejected => {
                 self.backoff.reset();
                 None
             }
         }
+    }
+
+    /// What was refused as too large is divided. If it cannot be, it is to be given up, and if the endpoint has refused
+    /// too much of its batch, all that is left of that with it.
+    async fn goes_on_in_parts(&mut self, batch: &Batch) -> bool {
+        let may_go_on = if batch.points > 1 { self.sizes.refuse(batch.body.len()) } else { self.sizes.refuse_point() };
+        if !may_go_on {
+            self.sizes = Sizes::default();
+            self.delivery.ledger().unite();
+            return false;
+        }
+        self.divide(batch).await
+    }
+
+    /// Whether what is on its way goes in two parts now.
+    async fn divide(&self, batch: &Batch) -> bool {
+        let (Some(halve), body, points) = (self.delivery.halve, batch.body.clone(), batch.points) else { return false };
+        // Unpacking and packing a large body takes long enough to hold up a worker.
+        let parts = match points {
+            0 | 1 => None,
+            _ => tokio::task::spawn_blocking(move || halves(halve, &body, points)).await.ok().flatten(),
+        };
+        let Some(parts) = parts else { return false };
+        self.delivery.ledger().divide(parts);
+        true
     }
 
     fn tell(&mut self, decision: &Decision, points: u64) {
@@ -107,6 +147,14 @@ impl<'a> Sender<'a> {
                     refused,
                     remark,
                     "the endpoint took a batch with a remark; refused points are not sent again"
+                );
+            }
+            (Outcome::Divided, trouble) => {
+                let cause = trouble.as_deref().unwrap_or_default();
+                tracing::warn!(
+                    points,
+                    cause,
+                    "a batch is too large for the endpoint and is sent in parts; have it take more, or lower otlp.max_request_bytes"
                 );
             }
             (Outcome::Rejected, trouble) => {
@@ -145,6 +193,8 @@ fn decide(answer: &Reply, destination: &Destination) -> Decision {
             Decision { refused: answer.refused, ..Decision::of(outcome, remark) }
         }
         Verdict::Again => Decision { asked: answer.asked, ..Decision::of(Outcome::Retry, trouble()) },
+        // Whether it can be divided is seen there.
+        Verdict::TooLarge => Decision::of(Outcome::Divided, trouble()),
         Verdict::Refused => Decision::of(Outcome::Rejected, trouble()),
     }
 }

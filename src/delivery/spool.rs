@@ -1,8 +1,10 @@
 //! The spool: waiting batches on disk, one file each. Knows files and their order, not what may wait and how long.
 //!
-//! A batch is written under a passing name, synced, renamed to its number, and the directory synced: from then on it is
-//! there whatever fails. Its end is the removal of its file. There is no other file: nothing about the whole can be lost
-//! or be wrong, damage costs the batch it is in, and a full disk can always be relieved.
+//! A batch is written under a passing name, and file and directory are synced, at once, which a journal does in one go:
+//! from then on it is there whatever fails. Then it is renamed, which says that it was synced and need not outlive a power
+//! loss itself: a start takes a passing file that is whole for the batch it is, syncs it, and removes any other. Its end is
+//! the removal of its file. There is no other file: nothing about the whole can be lost or be wrong, damage costs the batch
+//! it is in, and a full disk can always be relieved.
 
 mod file;
 mod fs;
@@ -11,7 +13,7 @@ pub(super) mod testing;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io::{self, ErrorKind};
 
 use bytes::Bytes;
@@ -35,6 +37,8 @@ pub(super) struct Spool {
     fs: Box<dyn Fs>,
     /// The numbers of what was set aside, oldest first.
     bad: VecDeque<u64>,
+    /// The numbers of what may have its passing name.
+    passing: BTreeSet<u64>,
     /// Whether a removal may not be on the disk yet.
     is_unsynced: bool,
 }
@@ -67,21 +71,37 @@ impl Spool {
     /// # Errors
     /// When the directory cannot be read.
     pub(super) fn open(fs: Box<dyn Fs>) -> io::Result<(Self, Found)> {
-        let mut numbers = Vec::new();
-        let mut spool = Self { fs, bad: VecDeque::new(), is_unsynced: true };
+        let (mut numbers, bad, passing) = (Vec::new(), VecDeque::new(), BTreeSet::new());
+        let mut spool = Self { fs, bad, passing, is_unsynced: true };
         for name in spool.fs.names()? {
             match number(&name) {
                 Some((number, STORED)) => numbers.push(number),
                 Some((number, BAD)) => spool.bad.push_back(number),
-                // If it stays, it is in nobody's way.
-                Some((_, PASSING)) => drop(spool.fs.remove(&name)),
+                Some((number, PASSING)) => drop(spool.passing.insert(number)),
                 _ => {}
+            }
+        }
+        let mut lost = Vec::new();
+        for number in spool.passing.clone() {
+            let read = (1..HEAD_READS_MAX).fold(spool.read_passing(number), |read, _| match read {
+                Err(Unreadable::Io(_)) => spool.read_passing(number),
+                read => read,
+            });
+            match read.and_then(|()| Ok(spool.pass(number)?)) {
+                Ok(()) => numbers.push(number),
+                Err(Unreadable::Io(error)) => lost.push((number, error.into())),
+                // It was never said to be stored. If it stays, the next start finds it so again.
+                Err(Unreadable::Damaged(_)) => {
+                    spool.passing.remove(&number);
+                    let _ = spool.fs.remove(&name(number, PASSING));
+                }
             }
         }
         numbers.sort_unstable();
         spool.bad.make_contiguous().sort_unstable();
         let last = numbers.last().max(spool.bad.back()).copied().unwrap_or_default();
-        let mut found = Found { last, ..Found::default() };
+        let last = lost.iter().map(|(number, _)| *number).fold(last, u64::max);
+        let mut found = Found { last, lost, ..Found::default() };
         for number in numbers {
             // A disk that stumbles once costs nothing.
             let read = (1..HEAD_READS_MAX).fold(spool.head(number), |read, _| match read {
@@ -97,8 +117,35 @@ impl Spool {
         Ok((spool, found))
     }
 
+    fn read_passing(&self, number: u64) -> Result<(), Unreadable> {
+        read_whole(&mut *self.fs.open(&name(number, PASSING))?, number).map(drop)
+    }
+
+    /// Makes sure of a batch that has its passing name: its process may have ended before it was synced. A sync that fails
+    /// is not tried again, for the next one may succeed without having written anything.
+    fn pass(&mut self, number: u64) -> io::Result<()> {
+        let passing = name(number, PASSING);
+        let mut file = self.fs.open(&passing)?;
+        self.fs.sync_with(&mut *file)?;
+        drop(file);
+        if self.fs.rename(&passing, &name(number, STORED)).is_ok() {
+            self.passing.remove(&number);
+        }
+        Ok(())
+    }
+
+    /// Opens the file of a batch under the name that it has.
+    fn opened(&self, number: u64) -> io::Result<Box<dyn fs::FsFile + '_>> {
+        match self.fs.open(&name(number, STORED)) {
+            Err(error) if error.kind() == ErrorKind::NotFound && self.passing.contains(&number) => {
+                self.fs.open(&name(number, PASSING))
+            }
+            opened => opened,
+        }
+    }
+
     fn head(&self, number: u64) -> Result<Head, Unreadable> {
-        let mut file = self.fs.open(&name(number, STORED))?;
+        let mut file = self.opened(number)?;
         let (length, mut bytes) = (file.length()?, [0; file::HEAD_BYTES]);
         let read = read_up_to(&mut *file, &mut bytes)?;
         Ok(file::read_head(&bytes[..read], number, length)?)
@@ -109,15 +156,22 @@ impl Spool {
     /// # Errors
     /// When the disk does not take it; then the file may be there all the same, whole, and is to be removed.
     pub(super) fn put(&mut self, number: u64, batch: &Batch) -> io::Result<()> {
-        let (passing, stored) = (name(number, PASSING), name(number, STORED));
-        let written = self.write(&passing, number, batch).and_then(|()| self.fs.rename(&passing, &stored));
-        if let Err(error) = written {
+        let passing = name(number, PASSING);
+        self.passing.insert(number);
+        if let Err(error) = self.write(&passing, number, batch) {
             // What a full disk left of it takes room.
-            let _ = self.fs.remove(&passing);
+            if is_gone(self.fs.remove(&passing)).is_ok() {
+                self.passing.remove(&number);
+                self.is_unsynced = true;
+            }
             return Err(error);
         }
-        self.is_unsynced = true;
-        self.sync()
+        // All names were synced with it.
+        self.is_unsynced = false;
+        if self.fs.rename(&passing, &name(number, STORED)).is_ok() {
+            self.passing.remove(&number);
+        }
+        Ok(())
     }
 
     fn write(&self, passing: &str, number: u64, batch: &Batch) -> io::Result<()> {
@@ -131,7 +185,7 @@ impl Spool {
         };
         file.write_all(&file::head(number, batch))?;
         file.write_all(&batch.body)?;
-        file.sync()
+        self.fs.sync_with(&mut *file)
     }
 
     /// Reads the body of a batch that is stored with `length` bytes, checked.
@@ -139,18 +193,11 @@ impl Spool {
     /// # Errors
     /// When it is not there whole.
     pub(super) fn get(&self, number: u64, length: u64) -> Result<Bytes, Unreadable> {
-        let mut file = self.fs.open(&name(number, STORED))?;
-        let found = file.length()?;
-        if found.checked_sub(file::HEAD_BYTES as u64) != Some(length) {
+        let mut file = self.opened(number)?;
+        if file.length()?.checked_sub(file::HEAD_BYTES as u64) != Some(length) {
             return Err(Damage::Length.into());
         }
-        let mut bytes = vec![0; usize::try_from(found).map_err(|_| Damage::Length)?];
-        let read = read_up_to(&mut *file, &mut bytes)?;
-        bytes.truncate(read);
-        let head = file::read_head(&bytes, number, found)?;
-        let body = Bytes::from(bytes).slice(file::HEAD_BYTES..);
-        head.check(&body)?;
-        Ok(body)
+        read_whole(&mut *file, number)
     }
 
     /// Removes a batch. That it is gone is on the disk after the next [`sync`](Self::sync).
@@ -159,7 +206,12 @@ impl Spool {
     /// When the disk refuses; one that is not there is no error.
     pub(super) fn remove(&mut self, number: u64) -> io::Result<()> {
         self.is_unsynced = true;
-        is_gone(self.fs.remove(&name(number, STORED)))
+        is_gone(self.fs.remove(&name(number, STORED)))?;
+        if self.passing.contains(&number) {
+            is_gone(self.fs.remove(&name(number, PASSING)))?;
+            self.passing.remove(&number);
+        }
+        Ok(())
     }
 
     /// Moves a batch out of the queue, for people to look at; the oldest of those goes.
@@ -169,6 +221,10 @@ impl Spool {
     pub(super) fn set_aside(&mut self, number: u64) -> io::Result<()> {
         self.is_unsynced = true;
         is_gone(self.fs.rename(&name(number, STORED), &name(number, BAD)))?;
+        if self.passing.contains(&number) {
+            is_gone(self.fs.rename(&name(number, PASSING), &name(number, BAD)))?;
+            self.passing.remove(&number);
+        }
         if !self.bad.contains(&number) {
             self.bad.push_back(number);
         }
@@ -214,6 +270,18 @@ fn number(name: &str) -> Option<(u64, &str)> {
     let (digits, kind) = name.split_once('.')?;
     let is_ours = digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
     is_ours.then_some((digits.parse().ok()?, kind))
+}
+
+/// The body of the batch `number` in `file`, checked.
+fn read_whole(file: &mut dyn fs::FsFile, number: u64) -> Result<Bytes, Unreadable> {
+    let length = file.length()?;
+    let mut bytes = vec![0; usize::try_from(length).map_err(|_| Damage::Length)?];
+    let read = read_up_to(file, &mut bytes)?;
+    bytes.truncate(read);
+    let head = file::read_head(&bytes, number, length)?;
+    let body = Bytes::from(bytes).slice(file::HEAD_BYTES..);
+    head.check(&body)?;
+    Ok(body)
 }
 
 /// Fills `bytes` as far as the file goes.

@@ -66,13 +66,16 @@ pub enum Outcome {
     Retry,
     /// There was no answer; the batch is sent again.
     Unanswered,
+    /// The endpoint refused the batch as too large, and it is sent in parts.
+    Divided,
     /// The endpoint refused the batch for good.
     Rejected,
 }
 
 impl Outcome {
     /// All outcomes.
-    pub const ALL: [Self; 5] = [Self::Success, Self::Partial, Self::Retry, Self::Unanswered, Self::Rejected];
+    pub const ALL: [Self; 6] =
+        [Self::Success, Self::Partial, Self::Retry, Self::Unanswered, Self::Divided, Self::Rejected];
 
     /// The outcome's name.
     #[must_use]
@@ -82,12 +85,16 @@ impl Outcome {
             Self::Partial => "partial",
             Self::Retry => "retry",
             Self::Unanswered => "unanswered",
+            Self::Divided => "divided",
             Self::Rejected => "rejected",
         }
     }
 }
 
 /// What has become of all batches; `accepted = delivered + queued + dropped`, in batches and in points.
+///
+/// A batch that was too large for its endpoint is one batch all the same: it is queued until the last of its parts is
+/// decided, and then delivered, or dropped if any part was. The points of each part are booked when it is decided.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeliveryStats {
     /// All that was put, and all the spool held at the start.

@@ -1,9 +1,11 @@
 //! The delivery over a scripted transport and tokio's paused clock, then over HTTP.
 
 mod bounds;
+mod divide;
 mod fake;
 mod http;
 mod json;
+mod outage;
 mod property;
 mod replies;
 mod replies_grpc;

@@ -57,7 +57,7 @@ impl HttpTransport {
         Self { http: Mutex::new(http), limits, protocol, clock }
     }
 
-    fn request(&self, destination: &Destination, body: &Bytes) -> Result<Request<Bytes>, String> {
+    async fn request(&self, destination: &Destination, body: &Bytes) -> Result<Request<Bytes>, String> {
         let mut headers = destination.headers.clone();
         // These describe one body, and the headers may have been given with another.
         for name in [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::CONTENT_ENCODING] {
@@ -66,7 +66,7 @@ impl HttpTransport {
         let encoding = Encoding::of(body);
         let (content_type, body) = match self.protocol {
             Protocol::HttpProtobuf => ("application/x-protobuf", body.clone()),
-            Protocol::HttpJson => ("application/json", json::body(body, encoding)?),
+            Protocol::HttpJson => ("application/json", json::body(body, encoding).await?),
             Protocol::Grpc => {
                 grpc::add_headers(&mut headers, encoding, self.limits.total);
                 (grpc::CONTENT_TYPE, grpc::body(body, encoding))
@@ -98,7 +98,7 @@ impl HttpTransport {
 impl Transport for HttpTransport {
     fn post<'a>(&'a self, destination: &'a Destination, body: Bytes) -> Sending<'a> {
         Box::pin(async move {
-            let request = match self.request(destination, &body) {
+            let request = match self.request(destination, &body).await {
                 Ok(request) => request,
                 // What cannot be put into the endpoint's words today cannot be tomorrow.
                 Err(cause) => return Ok(Reply::unsendable(cause)),

@@ -15,6 +15,7 @@ mod told;
 
 pub use address::{Endpoint, Route};
 pub use compression::Compression;
+pub use split::halve;
 pub use told::Temporality;
 
 use std::collections::BTreeMap;

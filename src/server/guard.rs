@@ -82,8 +82,11 @@ impl Progress {
         }
     }
 
+    /// Once late is late for good: a request that failed for it may still be answered.
     fn set(&self, step: Step) {
-        self.0.store(step as u8, Ordering::Relaxed);
+        if !self.is_late() {
+            self.0.store(step as u8, Ordering::Relaxed);
+        }
     }
 
     fn get(&self) -> Step {

@@ -1,7 +1,7 @@
 //! The accept loop: hyper under limits, and an end that always comes.
 //!
 //! `axum::serve` has no header timeout and its graceful shutdown waits for the slowest client, hence this loop of our
-//! own. It knows connections, not routes. Whoever is let in by the door is first [`secure`]d, then served.
+//! own. It knows connections, not routes. Whoever is let in by the door is first secured (see `secure`), then served.
 
 mod http2;
 mod request;

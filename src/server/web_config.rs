@@ -259,6 +259,9 @@ fn warn(ready: &Ready) {
     if ready.users.is_slow() {
         tracing::warn!("a bcrypt cost is above 14: the first answer to its user takes seconds; 10 to 12 will do");
     }
+    if ready.tls.as_ref().is_some_and(|tls| tls.trusts_all) {
+        tracing::warn!("clients of every authority of the system are let in; set client_ca_file");
+    }
     if !ready.users.is_empty() && ready.tls.is_none() {
         tracing::warn!("basic_auth_users without TLS: passwords can be read on the way; set tls_server_config");
     }

@@ -1,7 +1,10 @@
 //! The spool from outside: the real binary, real disks, a receiver that remembers, and an account kept by none of them.
 
+mod account;
 mod kills;
+mod outage;
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -34,14 +37,34 @@ fn stored(spool: &Path) -> Vec<(PathBuf, BatchId)> {
     files.into_iter().map(|file| (file.clone(), batch_id(&std::fs::read(&file).unwrap()[HEAD_BYTES..]))).collect()
 }
 
-/// Asserts that every accepted batch is in one place, and returns how many wait, in all and in memory alone.
-async fn account(bridge: &Bridge) -> (f64, f64) {
-    let series = bridge.series().await;
-    let push = |name: &str| series[&format!("linkit_bridge_push_{name}{{endpoint=\"default\"}}")];
+/// What a page says of the bridge's batches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Said {
+    accepted: i64,
+    delivered: i64,
+    dropped: i64,
+    queued: i64,
+    /// Of those that wait, how many do so in memory alone.
+    unstored: i64,
+}
+
+/// Asserts that every accepted batch is in one place, and returns what the page says of them.
+async fn account(bridge: &Bridge) -> Said {
+    said(&bridge.series().await)
+}
+
+fn said(series: &BTreeMap<String, f64>) -> Said {
+    let push = |name: &str| series[&format!("linkit_bridge_push_{name}{{endpoint=\"default\"}}")] as i64;
     let dropped = series.iter().filter(|(name, _)| name.starts_with("linkit_bridge_push_dropped_total"));
-    let sum = push("delivered_total") + push("queued_batches") + dropped.map(|(_, value)| value).sum::<f64>();
-    assert!((push("accepted_total") - sum).abs() < 0.5, "{series:?}");
-    (push("queued_batches"), push("unstored_batches"))
+    let said = Said {
+        accepted: push("accepted_total"),
+        delivered: push("delivered_total"),
+        dropped: dropped.map(|(_, value)| *value as i64).sum(),
+        queued: push("queued_batches"),
+        unstored: push("unstored_batches"),
+    };
+    assert_eq!(said.accepted, said.delivered + said.queued + said.dropped, "{series:?}");
+    said
 }
 
 /// Runs a bridge that is expected to end by itself.
@@ -59,7 +82,7 @@ async fn what_waits_at_the_stop_is_stored_at_once_and_goes_first_after_the_start
     let config = format!("{}state_dir: {}\n", config(&receiver, &spool), directory.path().join("state").display());
     receiver.set(Manner::Hang);
     let mut bridge = Bridge::start(&config).await;
-    eventually("batches waiting", || async { (account(&bridge).await.0 >= 2.0).then_some(()) }).await;
+    eventually("batches waiting", || async { (account(&bridge).await.queued >= 2).then_some(()) }).await;
     let before = stored(&spool);
     bridge.process.signal("-TERM");
     let begun = Instant::now();
@@ -155,7 +178,7 @@ async fn a_disk_filled_by_another_costs_nothing_and_hinders_no_scrape() {
     let filler = disk.0.path().join("filler");
     let full = std::fs::write(&filler, vec![1; 8 << 20]).unwrap_err();
     assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
-    eventually("batches in memory alone", || async { (account(&bridge).await.1 >= 3.0).then_some(()) }).await;
+    eventually("batches in memory alone", || async { (account(&bridge).await.unstored >= 3).then_some(()) }).await;
     let on_disk = stored(&spool).len();
     for _ in 0..50 {
         let begun = Instant::now();
@@ -164,7 +187,7 @@ async fn a_disk_filled_by_another_costs_nothing_and_hinders_no_scrape() {
     }
     assert!(stored(&spool).len() >= on_disk, "what is stored is not given up");
     std::fs::remove_file(&filler).unwrap();
-    eventually("all stored", || async { (account(&bridge).await.1 < 0.5).then_some(()) }).await;
+    eventually("all stored", || async { (account(&bridge).await.unstored == 0).then_some(()) }).await;
     bridge.process.signal("-KILL");
     bridge.process.ended().await;
     let waited: Vec<_> = stored(&spool).iter().map(|(_, id)| *id).collect();

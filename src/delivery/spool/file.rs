@@ -6,7 +6,7 @@
 //! | 8–9, 10–11 | version, 1; zero |
 //! | 12–19 | number, as in the file's name |
 //! | 20–27 | when it was accepted, in nanoseconds since the Unix epoch |
-//! | 28–35 | data points in it |
+//! | 28–35 | data points in it, at most 2^48 |
 //! | 36–43 | length of the body in bytes |
 //! | 44–47 | CRC-32C of the body |
 //! | 48–51 | CRC-32C of all before |
@@ -21,6 +21,9 @@ use crate::clock::Wall;
 const CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
 const MAGIC: &[u8; 8] = b"LBSPOOL\0";
 const VERSION: u16 = 1;
+
+/// More points than this are in no batch, and the account of all batches could not hold many such.
+const POINTS_MAX: u64 = 1 << 48;
 
 /// Length of a head in bytes.
 pub(super) const HEAD_BYTES: usize = 52;
@@ -84,6 +87,9 @@ pub(super) fn read_head(bytes: &[u8], number: u64, file_bytes: u64) -> Result<He
         return Err(Damage::Name);
     }
     let read = Head { accepted: Wall(field(20)), points: field(28), length: field(36), sum: sum(44) };
+    if read.points > POINTS_MAX {
+        return Err(Damage::Head);
+    }
     if read.length.checked_add(HEAD_BYTES as u64) == Some(file_bytes) { Ok(read) } else { Err(Damage::Length) }
 }
 

@@ -1,8 +1,11 @@
 //! The few things a spool asks of a file system, so that a worse one than any machine has can stand in its place.
 
+use std::cell::OnceCell;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
 
 use crate::directory::OwnDirectory;
 
@@ -26,7 +29,7 @@ pub(in super::super) trait Fs: Send {
     /// Opens a file for reading.
     fn open(&self, name: &str) -> io::Result<Box<dyn FsFile + '_>>;
 
-    /// Gives a file another name, which it takes from the file that has it.
+    /// Gives a file another name, which it takes from the file that has it. After a power loss it has the one or the other.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
 
     /// Removes a file.
@@ -34,18 +37,40 @@ pub(in super::super) trait Fs: Send {
 
     /// Returns when all names given, changed and removed so far are on the disk.
     fn sync_names(&self) -> io::Result<()>;
+
+    /// Both: returns when the content of `file`, and all names, are on the disk.
+    fn sync_with(&self, file: &mut dyn FsFile) -> io::Result<()>;
 }
 
 /// The real one.
 pub(in super::super) struct RealFs {
     directory: OwnDirectory,
     handle: File,
+    /// Made when it is first of use; `None` if the system has no thread to give.
+    beside: OnceCell<Option<Beside>>,
+}
+
+/// A thread that syncs the directory while another one syncs a file: a file system with a journal waits for one commit
+/// then, and not for two.
+struct Beside {
+    ask: Sender<()>,
+    done: Receiver<io::Result<()>>,
+}
+
+impl Beside {
+    /// The thread ends with the value.
+    fn start(handle: &File) -> Option<Self> {
+        let (handle, (ask, asked), (tell, done)) = (handle.try_clone().ok()?, channel(), channel());
+        let sync = move || while asked.recv().is_ok() && tell.send(handle.sync_all()).is_ok() {};
+        thread::Builder::new().name("spool-sync".to_owned()).stack_size(64 << 10).spawn(sync).ok()?;
+        Some(Self { ask, done })
+    }
 }
 
 impl RealFs {
     pub(in super::super) fn new(directory: OwnDirectory) -> io::Result<Self> {
         let handle = File::open(directory.path())?;
-        Ok(Self { directory, handle })
+        Ok(Self { directory, handle, beside: OnceCell::new() })
     }
 }
 
@@ -91,5 +116,16 @@ impl Fs for RealFs {
 
     fn sync_names(&self) -> io::Result<()> {
         self.handle.sync_all()
+    }
+
+    fn sync_with(&self, file: &mut dyn FsFile) -> io::Result<()> {
+        let beside = self.beside.get_or_init(|| Beside::start(&self.handle));
+        let Some(beside) = beside.as_ref().filter(|beside| beside.ask.send(()).is_ok()) else {
+            return file.sync().and_then(|()| self.sync_names());
+        };
+        let content = file.sync();
+        // The answer is taken in any case, or the next one would get it.
+        let names = beside.done.recv().unwrap_or_else(|_| self.sync_names());
+        content.and(names)
     }
 }

@@ -18,12 +18,16 @@ pub(in super::super) const BLOCK: usize = 512;
 struct Inode {
     data: Vec<u8>,
     durable: Vec<u8>,
+    /// Whether a sync failed, so that the next one finds nothing to write.
+    is_forgotten: bool,
 }
 
 #[derive(Clone)]
 enum Change {
     Set(String, usize),
     Gone(String),
+    /// From a name to another: both or neither, as on every file system with a journal.
+    Moved(String, String, usize),
 }
 
 #[derive(Default)]
@@ -113,7 +117,7 @@ impl SimFs {
             names.clone_from(durable);
             for inode in inodes.iter_mut() {
                 inode.data = torn(inode, random);
-                inode.durable.clone_from(&inode.data);
+                (inode.durable, inode.is_forgotten) = (inode.data.clone(), false);
             }
         }
         (world.calls_left, world.stopped) = (None, false);
@@ -127,7 +131,7 @@ impl SimFs {
 
     pub(in super::super) fn set_bytes(&self, name: &str, data: Vec<u8>) {
         let mut world = self.world();
-        let inode = Inode { durable: data.clone(), data };
+        let inode = Inode { durable: data.clone(), data, is_forgotten: false };
         world.inodes.push(inode);
         let number = world.inodes.len() - 1;
         world.names.insert(name.to_owned(), number);
@@ -160,6 +164,10 @@ fn apply(names: &mut BTreeMap<String, usize>, change: Change) {
     match change {
         Change::Set(name, inode) => drop(names.insert(name, inode)),
         Change::Gone(name) => drop(names.remove(&name)),
+        Change::Moved(from, to, inode) => {
+            names.remove(&from);
+            names.insert(to, inode);
+        }
     }
 }
 
@@ -232,7 +240,7 @@ impl Fs for SimFs {
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         let mut world = self.world();
         let inode = world.find(from)?;
-        world.change("rename", vec![Change::Set(to.to_owned(), inode), Change::Gone(from.to_owned())])
+        world.change("rename", vec![Change::Moved(from.to_owned(), to.to_owned(), inode)])
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
@@ -249,6 +257,17 @@ impl Fs for SimFs {
             std::mem::take(pending).into_iter().for_each(|change| apply(durable, change));
         }
         result.map_err(|(error, _)| error)
+    }
+
+    /// In either order, for they are at work at once.
+    fn sync_with(&self, file: &mut dyn FsFile) -> io::Result<()> {
+        let is_content_first = self.world().random.bool();
+        if is_content_first {
+            file.sync().and(self.sync_names())
+        } else {
+            let names = self.sync_names();
+            file.sync().and(names)
+        }
     }
 }
 
@@ -298,12 +317,13 @@ impl FsFile for SimFile {
     fn sync(&mut self) -> io::Result<()> {
         let mut world = self.fs.world();
         let result = world.call("sync");
-        let World { inodes, random, .. } = &mut *world;
+        let World { inodes, random, stopped, .. } = &mut *world;
         let inode = &mut inodes[self.inode];
-        if result.is_ok() {
-            inode.durable.clone_from(&inode.data);
-        } else {
-            inode.durable = torn(inode, random);
+        match &result {
+            Ok(()) if inode.is_forgotten => {}
+            Ok(()) => inode.durable.clone_from(&inode.data),
+            // Who is killed while it waits leaves the rest to be written.
+            Err(_) => (inode.durable, inode.is_forgotten) = (torn(inode, random), inode.is_forgotten || !*stopped),
         }
         result.map_err(|(error, _)| error)
     }

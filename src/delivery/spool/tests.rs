@@ -145,7 +145,7 @@ fn a_version_from_the_future_is_set_aside() {
 
 #[test]
 fn a_writing_that_fails_leaves_nothing_and_can_be_repeated() {
-    for call in ["create", "write", "sync", "rename", "sync_names"] {
+    for call in ["create", "write", "sync", "sync_names"] {
         let fs = three();
         let (mut spool, _) = Spool::open(Box::new(fs.clone())).unwrap();
         fs.fail(call, libc::ENOSPC);
@@ -155,6 +155,50 @@ fn a_writing_that_fails_leaves_nothing_and_can_be_repeated() {
         spool.put(4, &batch(4, BODY_BYTES, now())).unwrap();
         fs.restart(true);
         assert_eq!(look(&fs), (vec![1, 2, 3, 4], 0), "{call}");
+    }
+}
+
+#[test]
+fn what_was_synced_is_there_under_its_passing_name_too() {
+    let fs = three();
+    let (mut spool, _) = Spool::open(Box::new(fs.clone())).unwrap();
+    fs.fail("rename", libc::EIO);
+    for number in 4..=6 {
+        spool.put(number, &batch(number, BODY_BYTES, now())).unwrap();
+    }
+    assert_eq!(spool.get(4, BODY_BYTES as u64).unwrap(), batch(4, BODY_BYTES, now()).body);
+    spool.remove(5).unwrap();
+    fs.fail("rename", 0);
+    spool.set_aside(6).unwrap();
+    spool.sync().unwrap();
+    fs.restart(true);
+    let left: Vec<_> = fs.all_names().into_iter().filter(|name| !name.ends_with(".batch")).collect();
+    assert_eq!(left, [name(4, PASSING), name(6, BAD)]);
+    assert_eq!(look(&fs), (vec![1, 2, 3, 4], 0));
+    fs.restart(true);
+    assert_eq!(look(&fs), (vec![1, 2, 3, 4], 0));
+    assert!(!fs.all_names().iter().any(|name| name.ends_with(".tmp")), "{:?}", fs.all_names());
+}
+
+#[test]
+fn a_passing_file_is_taken_whole_or_not_at_all_and_synced_before() {
+    for length in 0..=file_bytes(BODY_BYTES) {
+        let fs = three();
+        let (mut spool, _) = Spool::open(Box::new(fs.clone())).unwrap();
+        spool.put(4, &batch(4, BODY_BYTES, now())).unwrap();
+        let bytes = fs.bytes(&name(4, STORED)).unwrap();
+        spool.remove(4).unwrap();
+        fs.set_bytes(&name(4, PASSING), bytes[..length].to_vec());
+        let is_whole = length == bytes.len();
+        assert_eq!(look(&fs), (if is_whole { vec![1, 2, 3, 4] } else { vec![1, 2, 3] }, 0), "cut at {length}");
+        assert!(!fs.all_names().iter().any(|name| name.ends_with(".tmp")), "{:?}", fs.all_names());
+        // A disk that will not sync it does not make it a stored one.
+        if is_whole {
+            let fs = three();
+            fs.set_bytes(&name(4, PASSING), bytes);
+            fs.fail("sync", libc::EIO);
+            assert_eq!(look(&fs), (vec![1, 2, 3], 1));
+        }
     }
 }
 

@@ -25,6 +25,8 @@ pub(super) enum Answer {
     Error(HttpError),
     /// No answer, ever.
     Hang,
+    /// No answer, which takes so long to be known.
+    Late(Duration, HttpError),
 }
 
 impl Answer {
@@ -88,6 +90,10 @@ impl Transport for Scripted {
             let result = match answer {
                 Answer::Hang => std::future::pending().await,
                 Answer::Error(error) => Err(error),
+                Answer::Late(after, error) => {
+                    tokio::time::sleep(after).await;
+                    Err(error)
+                }
                 Answer::Status(status, retry_after, body) => {
                     tokio::time::sleep(TAKES).await;
                     let mut response = Response::builder().status(status);

@@ -1,7 +1,7 @@
 //! `http/json`: what waits as protobuf goes out in OTLP's JSON.
 
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 
 use flate2::read::GzDecoder;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
@@ -17,9 +17,12 @@ use super::*;
 use crate::clock::SystemClock;
 use crate::http_client::testing::ok;
 
-#[tokio::test]
-async fn json_is_the_message_in_otlps_own_words_compressed_as_it_was() {
-    let requests = Arc::new(Mutex::new(Vec::<(String, Vec<u8>)>::new()));
+/// The head and the body of each request.
+type Requests = Arc<Mutex<Vec<(String, Vec<u8>)>>>;
+
+/// A receiver that takes everything.
+fn serve() -> (SocketAddr, Requests) {
+    let requests = Requests::default();
     let kept = Arc::clone(&requests);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -40,12 +43,20 @@ async fn json_is_the_message_in_otlps_own_words_compressed_as_it_was() {
             stream.write_all(ok("").as_bytes()).unwrap();
         }
     });
+    (address, requests)
+}
+
+fn gzip(message: &ExportMetricsServiceRequest) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(&message.encode_to_vec()).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[tokio::test]
+async fn json_is_the_message_in_otlps_own_words_compressed_as_it_was() {
+    let (address, requests) = serve();
     let message = message();
-    let gzip = {
-        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        encoder.write_all(&message.encode_to_vec()).unwrap();
-        encoder.finish().unwrap()
-    };
+    let gzip = gzip(&message);
     let zstd = zstd::bulk::compress(&message.encode_to_vec(), 1).unwrap();
     let delivery =
         Delivery::new(config(Protocol::HttpJson, Act::Delivered(0)), HttpClient::new(), Arc::new(SystemClock::new()));
@@ -84,6 +95,37 @@ async fn json_is_the_message_in_otlps_own_words_compressed_as_it_was() {
         let back: ExportMetricsServiceRequest = serde_json::from_slice(&plain).unwrap();
         assert_eq!(back, message);
     }
+}
+
+/// Time of the processor that this thread has had.
+fn worked() -> Duration {
+    rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime).try_into().unwrap()
+}
+
+#[tokio::test]
+async fn a_large_message_is_put_into_json_by_no_worker() {
+    let (address, requests) = serve();
+    let mut message = message();
+    let Some(Data::Sum(sum)) = &mut message.resource_metrics[0].scope_metrics[0].metrics[0].data else { panic!() };
+    sum.data_points = (0..30_000).map(|_| sum.data_points[0].clone()).collect();
+    let body = gzip(&message);
+    let begun = worked();
+    let mut plain = Vec::new();
+    GzDecoder::new(&*body).read_to_end(&mut plain).unwrap();
+    let json = serde_json::to_vec(&ExportMetricsServiceRequest::decode(&*plain).unwrap()).unwrap();
+    let alone = worked() - begun;
+    assert!(json.len() > 2 << 20, "{}", json.len());
+    let delivery =
+        Delivery::new(config(Protocol::HttpJson, Act::Delivered(0)), HttpClient::new(), Arc::new(SystemClock::new()));
+    let destination =
+        Destination { uri: format!("http://{address}/v1/metrics").parse().unwrap(), headers: ::http::HeaderMap::new() };
+    delivery.put(destination, Batch { body: body.into(), points: EACH, accepted: SystemClock::new().now() });
+    // The runtime has this one thread.
+    let begun = worked();
+    delivery.run(std::future::ready(())).await;
+    let took = worked() - begun;
+    assert_eq!((delivery.stats().delivered.batches, requests.lock().unwrap().len()), (1, 1));
+    assert!(took < alone / 2, "{took:?} of a worker, {alone:?} to write the JSON");
 }
 
 fn message() -> ExportMetricsServiceRequest {

@@ -19,6 +19,8 @@ pub(super) enum Act {
     Delivered(u64),
     /// It is sent again before anything else, after this long or more.
     Again(Duration),
+    /// It is sent in halves, in order and at once.
+    Halved,
     /// It is given up, and holds up nobody.
     GivenUp,
 }
@@ -35,6 +37,12 @@ pub(super) fn config(protocol: Protocol, act: Act) -> DeliveryConfig {
     let total = if act == Act::Again(TIMEOUT) { TIMEOUT } else { Duration::from_secs(10) };
     let limits = Limits { total, body_bytes_max: BODY_MAX, ..DeliveryConfig::default().limits };
     DeliveryConfig { limits, protocol, ..DeliveryConfig::default() }
+}
+
+/// The two halves of a message, with half of the points each.
+pub(super) fn halve(message: &[u8]) -> Option<[(Vec<u8>, u64); 2]> {
+    let (first, second) = message.split_at(message.len() / 2);
+    Some([first, second].map(|half| (half.to_vec(), EACH / 2)))
 }
 
 /// Puts two batches of different lengths, delivers until nothing waits, and checks the account against `act`.
@@ -58,15 +66,18 @@ pub(super) async fn deliver(delivery: &Delivery, uri: &str, act: Act, row: &str)
     let expected = match act {
         Act::Delivered(refused) => (amount(2), amount(0), refused, 0),
         Act::Again(_) => (amount(2), amount(0), 0, 1),
+        Act::Halved => (amount(2), amount(0), 0, 0),
         Act::GivenUp => (amount(1), amount(1), 0, 0),
     };
     assert_eq!((stats.delivered, stats.dropped(DropReason::Rejected), stats.refused_points, again), expected, "{row}");
+    let outcomes = [Outcome::Divided, Outcome::Rejected].map(|outcome| stats.attempts(outcome));
+    assert_eq!(outcomes, [u64::from(act == Act::Halved), u64::from(act == Act::GivenUp)], "{row}");
 }
 
-/// Checks when which batch was asked for, by the lengths of the bodies.
-pub(super) fn check(requests: &[(Instant, u64)], lengths: [u64; 2], act: Act, row: &str) {
+/// Checks when which batch was asked for, by the lengths of the bodies, before which the protocol has `prefix` bytes.
+pub(super) fn check(requests: &[(Instant, u64)], prefix: u64, act: Act, row: &str) {
     let sent: Vec<_> = requests.iter().map(|(_, length)| *length).collect();
-    let [first, second] = lengths;
+    let [half, first, second] = [3, 6, 7].map(|length| prefix + length);
     let wait = requests[1].0 - requests[0].0;
     match act {
         Act::Again(least) => {
@@ -75,6 +86,11 @@ pub(super) fn check(requests: &[(Instant, u64)], lengths: [u64; 2], act: Act, ro
             assert!(least == TIMEOUT || wait >= least, "{row}: {wait:?}");
         }
         Act::Delivered(_) => assert_eq!(sent, [first, second], "{row}"),
+        Act::Halved => {
+            // The second batch is larger than what was refused, and is not asked for whole.
+            assert_eq!(sent, [first, half, half, half, half + 1], "{row}");
+            assert!(wait < Duration::from_secs(1), "{row}: {wait:?}");
+        }
         Act::GivenUp => {
             assert_eq!(sent, [first, second], "{row}");
             assert!(wait < Duration::from_secs(1), "{row}: {wait:?}");
@@ -157,7 +173,6 @@ fn refuses(trap: SocketAddr) -> Vec<Row> {
         ("404", says("404 Not Found", "", b"404 page not found")),
         ("405", says("405 Method Not Allowed", "", b"")),
         ("408", says("408 Request Timeout", "", b"")),
-        ("413", says("413 Payload Too Large", "", b"")),
         ("415", says("415 Unsupported Media Type", "", b"")),
         ("500", says("500 Internal Server Error", "", b"oh no")),
         ("501", says("501 Not Implemented", "", b"")),
@@ -165,6 +180,19 @@ fn refuses(trap: SocketAddr) -> Vec<Row> {
         ("507", says("507 Insufficient Storage", "", b"")),
     ];
     rows.into_iter().map(given_up).collect()
+}
+
+/// Answers that refuse the batch for its size.
+fn too_large() -> Vec<Row> {
+    vec![
+        ("413", says("413 Payload Too Large", "", b""), Act::Halved),
+        ("413 with Retry-After", says("413 Content Too Large", "Retry-After: 1\r\n", b"too big"), Act::Halved),
+        (
+            "400 of a server in Go that read enough",
+            says("400 Bad Request", "", b"\x08\x03\x12\x1chttp: request body too large"),
+            Act::Halved,
+        ),
+    ]
 }
 
 /// Answers that ask for the batch again, and what is none.
@@ -239,7 +267,7 @@ fn through_a_reset(server: SocketAddr) -> SocketAddr {
 #[tokio::test]
 async fn each_reply_is_met_with_exactly_its_act() {
     let (trap, written) = (Trap::set(), Arc::new(AtomicU64::new(0)));
-    let table = [takes(), refuses(trap.address()), asks_again(), too_much(&written)];
+    let table = [takes(), refuses(trap.address()), too_large(), asks_again(), too_much(&written)];
     let mut rows = tokio::task::JoinSet::new();
     for (row, first, act) in table.into_iter().flatten() {
         rows.spawn(async move {
@@ -259,9 +287,10 @@ async fn each_reply_is_met_with_exactly_its_act() {
                 false
             });
             let delivery =
-                Delivery::new(config(Protocol::HttpProtobuf, act), HttpClient::new(), Arc::new(SystemClock::new()));
+                Delivery::new(config(Protocol::HttpProtobuf, act), HttpClient::new(), Arc::new(SystemClock::new()))
+                    .halving(halve);
             deliver(&delivery, &format!("{}/v1/metrics", server.url()), act, row).await;
-            check(&requests.lock().unwrap(), [6, 7], act, row);
+            check(&requests.lock().unwrap(), 0, act, row);
         });
     }
     while let Some(row) = rows.join_next().await {

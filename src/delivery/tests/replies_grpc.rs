@@ -14,7 +14,7 @@ use opentelemetry_proto::tonic::collector::metrics::v1::{ExportMetricsPartialSuc
 use prost::Message;
 
 use super::super::transport::grpc_details as details;
-use super::replies::{Act, EACH, TIMEOUT, check, config, deliver};
+use super::replies::{Act, EACH, TIMEOUT, check, config, deliver, halve};
 use super::*;
 use crate::clock::SystemClock;
 use crate::http_client::{TlsFiles, Version};
@@ -54,7 +54,11 @@ fn taken(message: &[u8]) -> First {
 
 /// An answer without a body, whose trailers are its head.
 fn status(code: u32, details: Option<String>) -> First {
-    let mut headers = vec![("grpc-status", code.to_string()), ("grpc-message", "no%20room s3cr3t".to_owned())];
+    status_with(code, "no%20room s3cr3t", details)
+}
+
+fn status_with(code: u32, message: &str, details: Option<String>) -> First {
+    let mut headers = vec![("grpc-status", code.to_string()), ("grpc-message", message.to_owned())];
     headers.extend(details.map(|details| ("grpc-status-details-bin", details)));
     First::Says(200, headers, vec![], None)
 }
@@ -139,6 +143,23 @@ fn table() -> Vec<(String, First, Act)> {
         ("UNAVAILABLE until then", status(14, Some(details(1, 300_000_000))), Act::Again(wait)),
         ("RESOURCE_EXHAUSTED until then", status(8, Some(details(1, 300_000_000))), Act::Again(wait)),
         ("RESOURCE_EXHAUSTED", status(8, None), Act::GivenUp),
+        (
+            "RESOURCE_EXHAUSTED for the size, in Go",
+            status_with(8, "grpc: received message after decompression larger than max (5 vs. 4)", None),
+            Act::Halved,
+        ),
+        (
+            "RESOURCE_EXHAUSTED for the size, in Java",
+            status_with(8, "gRPC message exceeds maximum size 4: 5", None),
+            Act::Halved,
+        ),
+        (
+            "OUT_OF_RANGE for the size, in Rust",
+            status_with(11, "Error, decoded message length too large: found 5 bytes, the limit is: 4 bytes", None),
+            Act::Halved,
+        ),
+        ("INVALID_ARGUMENT for a size", status_with(3, "label name exceeds maximum size", None), Act::GivenUp),
+        ("HTTP 413", http(413), Act::Halved),
         ("INVALID_ARGUMENT until then", status(3, Some(details(9, 0))), Act::GivenUp),
         ("UNAVAILABLE with bad details", status(14, Some("!!".to_owned())), soon),
         ("no status", http(200), Act::GivenUp),
@@ -168,11 +189,12 @@ async fn each_reply_is_met_with_exactly_its_act() {
         rows.spawn(async move {
             let (address, calls) = serve(first).await;
             let http = HttpClient::with(Version::Http2, &TlsFiles::default()).unwrap();
-            let delivery = Delivery::new(config(Protocol::Grpc, act), http, Arc::new(SystemClock::new()));
+            let delivery =
+                Delivery::new(config(Protocol::Grpc, act), http, Arc::new(SystemClock::new())).halving(halve);
             deliver(&delivery, &format!("http://{address}/the.service/Export"), act, &row).await;
             let calls = calls.lock().unwrap();
             let requests: Vec<_> = calls.iter().map(|call| (call.when, call.body.len() as u64)).collect();
-            check(&requests, [11, 12], act, &row);
+            check(&requests, 5, act, &row);
             let timeout = if act == Act::Again(TIMEOUT) { "700m" } else { "10000m" };
             for call in &*calls {
                 assert_eq!(call.path, "/the.service/Export", "{row}");

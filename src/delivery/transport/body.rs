@@ -36,7 +36,7 @@ impl Encoding {
         }
     }
 
-    pub(super) fn unpack(self, body: &[u8]) -> io::Result<Vec<u8>> {
+    pub(in crate::delivery) fn unpack(self, body: &[u8]) -> io::Result<Vec<u8>> {
         let mut plain = Vec::new();
         match self {
             Self::Identity => plain.extend_from_slice(body),
@@ -46,7 +46,7 @@ impl Encoding {
         Ok(plain)
     }
 
-    pub(super) fn pack(self, plain: Vec<u8>) -> io::Result<Vec<u8>> {
+    pub(in crate::delivery) fn pack(self, plain: Vec<u8>) -> io::Result<Vec<u8>> {
         match self {
             Self::Identity => Ok(plain),
             Self::Gzip => {

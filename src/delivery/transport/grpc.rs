@@ -9,15 +9,17 @@ use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use bytes::{BufMut, Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue, Response, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use prost::Message;
 
 use super::Encoding;
 use crate::delivery::reply::Reply;
-use crate::delivery::retry::{Verdict, grpc_verdict};
+use crate::delivery::retry::{Verdict, grpc_verdict, says_too_large};
 use crate::http_client::Trailers;
 
 pub(super) const CONTENT_TYPE: &str = "application/grpc";
+
+const TOO_LARGE: StatusCode = StatusCode::PAYLOAD_TOO_LARGE;
 
 /// Before a message stand whether it is compressed and its length.
 const PREFIX_BYTES: usize = 5;
@@ -79,21 +81,24 @@ pub(super) fn reply(response: &Response<Bytes>) -> Reply {
     let said = |name: &str| trailers.and_then(|trailers| trailers.get(name)).or_else(|| response.headers().get(name));
     let text = |name: &str| said(name).and_then(|value| value.to_str().ok());
     let code = text("grpc-status").and_then(|code| code.parse().ok()).unwrap_or_else(|| of_http(response));
-    let message = text("grpc-message").map(|text| percent_encoding::percent_decode_str(text).collect());
+    let message: Bytes =
+        text("grpc-message").map(|text| percent_encoding::percent_decode_str(text).collect()).unwrap_or_default();
     let asked = text("grpc-status-details-bin").and_then(retry_info);
-    match grpc_verdict(code, asked.is_some()) {
+    let is_too_large = says_too_large(&message) || text("grpc-status").is_none() && response.status() == TOO_LARGE;
+    match grpc_verdict(code, asked.is_some(), is_too_large) {
         Verdict::Taken => Reply::taken(unframed(response.body())),
         verdict => Reply {
             verdict,
             status: NAMES.get(code as usize).map_or_else(|| format!("gRPC status {code}"), |name| (*name).to_owned()),
-            reason: message.unwrap_or_default(),
+            reason: message,
             refused: 0,
             asked: asked.filter(|_| verdict == Verdict::Again),
         },
     }
 }
 
-/// What an answer without a status of gRPC means: it is that of a proxy (grpc/grpc, doc/http-grpc-status-mapping.md).
+/// What an answer without a status of gRPC means: it is that of a proxy (grpc/grpc, doc/http-grpc-status-mapping.md, which
+/// does not know 413).
 fn of_http(response: &Response<Bytes>) -> u32 {
     const UNKNOWN: u32 = 2;
     match response.status().as_u16() {
@@ -101,6 +106,7 @@ fn of_http(response: &Response<Bytes>) -> u32 {
         401 => 16,
         403 => 7,
         404 => 12,
+        413 => 8,
         429 | 502..=504 => 14,
         _ => UNKNOWN,
     }

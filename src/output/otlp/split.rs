@@ -21,6 +21,15 @@ pub(super) fn split(message: ExportMetricsServiceRequest, bytes_max: usize) -> V
     }
 }
 
+/// An encoded message as two, with the points of each; `None` if it is none or holds no two points.
+#[must_use]
+pub fn halve(message: &[u8]) -> Option<[(Vec<u8>, u64); 2]> {
+    let message = ExportMetricsServiceRequest::decode(message).ok()?;
+    let at = usize::try_from(points(&message) / 2).ok().filter(|at| *at > 0)?;
+    let (first, second) = halves(message, at);
+    Some([first, second].map(|half| (half.encode_to_vec(), points(&half))))
+}
+
 /// Data points in a message.
 pub(super) fn points(message: &ExportMetricsServiceRequest) -> u64 {
     let scopes = message.resource_metrics.iter().flat_map(|resource| &resource.scope_metrics);
@@ -145,6 +154,22 @@ mod tests {
             assert_eq!(parts.iter().flat_map(told).collect::<Vec<_>>(), told(&whole), "{bytes_max}");
             assert_eq!(parts.len() == 1, bytes_max > 10_000, "{bytes_max}: {}", parts.len());
         }
+    }
+
+    #[test]
+    fn an_encoded_message_is_halved_until_each_part_is_a_point() {
+        let whole = message(vec![metric("a", 0..5), metric("b", 0..1), metric("c", 0..3)]);
+        let mut parts = vec![whole.encode_to_vec()];
+        while let Some((at, halves)) = parts.iter().enumerate().find_map(|(at, part)| Some((at, halve(part)?))) {
+            let of = |part: &[u8]| points(&ExportMetricsServiceRequest::decode(part).unwrap());
+            let [first, second] = &halves;
+            assert_eq!((of(&first.0), of(&second.0)), (first.1, second.1));
+            assert!(first.1 + second.1 == of(&parts[at]) && first.1.abs_diff(second.1) <= 1);
+            parts.splice(at..=at, halves.map(|(part, _)| part));
+        }
+        let parts: Vec<_> = parts.iter().map(|part| ExportMetricsServiceRequest::decode(&**part).unwrap()).collect();
+        assert_eq!((parts.len(), parts.iter().flat_map(told).collect::<Vec<_>>()), (9, told(&whole)));
+        assert_eq!((halve(b""), halve(b"\xff")), (None, None));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! An OTLP receiver that remembers every request, in the order in which it took them, and refuses or hangs when told to.
 
 use std::io::Read;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -21,6 +21,8 @@ pub enum Manner {
     Refuse,
     /// No answer.
     Hang,
+    /// 400.
+    Reject,
 }
 
 /// Which batch a body is: the time of its points, and how many batches its bridge had accepted before it.
@@ -48,6 +50,8 @@ pub fn batch_id(body: &[u8]) -> BatchId {
 struct Shared {
     manner: AtomicU8,
     taken: Mutex<Vec<BatchId>>,
+    hung: AtomicUsize,
+    rejected: AtomicUsize,
 }
 
 pub struct Receiver {
@@ -74,6 +78,16 @@ impl Receiver {
     pub fn taken(&self) -> Vec<BatchId> {
         self.shared.taken.lock().unwrap().clone()
     }
+
+    /// How many requests got no answer.
+    pub fn hung(&self) -> usize {
+        self.shared.hung.load(Ordering::SeqCst)
+    }
+
+    /// How many requests it refused for good.
+    pub fn rejected(&self) -> usize {
+        self.shared.rejected.load(Ordering::SeqCst)
+    }
 }
 
 impl Drop for Receiver {
@@ -89,6 +103,13 @@ async fn receive(State(shared): State<Arc<Shared>>, body: Bytes) -> StatusCode {
             StatusCode::OK
         }
         1 => StatusCode::SERVICE_UNAVAILABLE,
-        _ => std::future::pending().await,
+        2 => {
+            shared.hung.fetch_add(1, Ordering::SeqCst);
+            std::future::pending().await
+        }
+        _ => {
+            shared.rejected.fetch_add(1, Ordering::SeqCst);
+            StatusCode::BAD_REQUEST
+        }
     }
 }
