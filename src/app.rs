@@ -8,60 +8,84 @@ mod keep;
 mod keys;
 mod listen;
 mod push;
+mod pushes;
+mod reload;
+mod sources;
+mod watch;
+mod web;
 
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use prometheus::process_collector::ProcessCollector;
-use tokio::task::JoinSet;
+use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
 
 use crate::catalog::Section;
-use crate::clock::Clock;
+use crate::clock::{Clock, Wall};
+use crate::collector::Plan;
 use crate::collector::completed::Completed;
-use crate::collector::config::Built;
-use crate::collector::{self, Plan};
+use crate::collector::config::Databases;
 use crate::config::{Config, Env, Otel};
 use crate::http_client::HttpClient;
-use crate::output::telemetry_json::JsonConfig;
 use crate::registry::{InstrumentView, Registry};
-use crate::scheduler;
-use crate::server::{Address, Server, ServerConfig, ServerInfo, Socket, WebConfigFile};
+pub use crate::server::Reloader;
+use crate::server::{self, ReloadRequests, Server, Socket, WebConfigFile};
 use crate::state::{self, StateDirectory};
+use crate::supervisor::Supervisor;
 pub use check::Checked;
+use figures::Loaded;
 use keep::Keeper;
 pub use keys::KeyFiles;
-use keys::Sources;
+use keys::KeySources;
 use listen::Listen;
 use push::{Push, Shared};
+use pushes::Pushes;
+use reload::{Load, Running};
+use sources::{Collectors, Sources};
 
 /// Longest time the requests under way get at the stop.
 const GRACE: Duration = Duration::from_secs(5);
-
-/// Longest time running attempts get to be cancelled in.
-const COLLECTORS_GRACE: Duration = Duration::from_secs(1);
 
 /// Longest time the last writing of the state gets.
 const STATE_GRACE: Duration = Duration::from_secs(2);
 
 /// A bridge that is built and not yet running.
 pub struct App {
-    registry: Arc<Registry>,
-    clock: Arc<dyn Clock>,
-    plans: Vec<Plan>,
-    completed: Completed,
-    /// Where the state is kept, and what each section's source is.
-    state: Option<(PathBuf, BTreeMap<Section, String>)>,
+    fixed: Fixed,
+    config: Arc<Config>,
+    sources: Sources,
+    /// Where the state is kept.
+    state_dir: Option<PathBuf>,
     pushes: Vec<Push>,
     server: Server,
     keys: Arc<KeyFiles>,
     web_config: Option<WebConfigFile>,
     joined: prometheus::Registry,
     listen: Listen,
+    loaded: Arc<Loaded>,
+    load: Option<Load>,
+    reloads: (Reloader, ReloadRequests),
+    supervisor: Arc<Supervisor>,
+}
+
+/// What stays the same as long as a bridge runs.
+#[derive(Clone)]
+struct Fixed {
+    registry: Arc<Registry>,
+    clock: Arc<dyn Clock>,
+    http: HttpClient,
+    otel: Arc<Otel>,
+    /// Where systemd puts the credentials of the service.
+    credentials: Option<PathBuf>,
+    completed: Completed,
+    /// When it began.
+    began: Wall,
 }
 
 /// What a bridge has taken from the system: the sockets it listens on, and its state directory. Its spool is with its
@@ -72,7 +96,7 @@ pub struct Listeners {
 }
 
 impl Listeners {
-    /// Their addresses on the network, with the ports the system chose.
+    /// Their addresses, with the ports the system chose.
     #[must_use]
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.sockets.iter().filter_map(Socket::address).collect()
@@ -98,41 +122,63 @@ impl App {
         clock: Arc<dyn Clock>,
         views: Vec<InstrumentView>,
     ) -> anyhow::Result<Self> {
-        let (began, otel) = (clock.now().wall, Otel::read(env));
+        let (began, otel) = (clock.now().wall, Arc::new(Otel::read(env)));
         let listen = Listen::new(config, env)?;
-        let resource = resource(config, &otel, listen.port());
-        let http = HttpClient::new();
-        let sections = [config.runtime.as_ref(), config.store.as_ref(), config.staging.as_ref()];
-        let completed = Completed::default();
-        let none = BTreeMap::new();
-        let custom = config.custom.as_ref().unwrap_or(&none);
-        let Built { plans, custom } = collector::config::build(sections, custom, config.megabyte(), &http, &completed)?;
-        let registry = Registry::with_views(Arc::clone(&clock), config.ages(), &resource, &custom, views);
+        let resource = web::resource(config, &otel, listen.port());
+        let (http, completed) = (HttpClient::new(), Completed::default());
+        let sources = Sources::build(config, &Databases::default(), &http, &completed)?;
+        let registry = Registry::with_views(Arc::clone(&clock), config.ages(), &resource, &sources.custom, views);
         let registry = Arc::new(registry);
-        figures::add(&registry, config.hash, clock.now());
-        let state = match &config.state_dir {
-            Some(path) => {
-                state::check(path)?;
-                let identities = collector::config::identities(sections, config.megabyte()).into_iter();
-                let sources = identities.map(|(section, source)| (section, state::fingerprint(&source)));
-                Some((path.clone(), sources.collect()))
-            }
-            None => None,
-        };
-        let shared = Shared { registry: &registry, http: &http, clock: &clock, began };
-        let pushes = push::pushes(config.otlp.as_ref(), &otel, &shared)?;
+        let loaded = figures::add(&registry, config.hash, clock.now());
+        config.state_dir.as_deref().map(state::check).transpose()?;
+        let pushes = push::pushes(config.otlp.as_ref(), &otel, &Shared { http: &http, clock: &clock, began })?;
         let joined = prometheus::Registry::new();
         joined.register(Box::new(ProcessCollector::for_self())).context("failed to add the process figures")?;
-        let keys = Sources::read(&config.web, env)?;
-        let mut server = server(config, &keys, &listen, &resource, &registry, &joined, &clock)?;
-        let keys = Arc::new(KeyFiles::new(server.keys(), keys, Arc::clone(&clock)));
-        let web_config = config.web.config_file.as_deref();
-        let web_config = web_config.map(|file| WebConfigFile::load(file, Arc::clone(&clock))).transpose()?;
-        if let Some(file) = &web_config {
-            figures::add_web_config(&registry, file.clone());
-            server = server.with_web_config(file.clone());
-        }
-        Ok(Self { registry, clock, plans, completed, state, pushes, server, keys, web_config, joined, listen })
+        let reloads = server::reloads();
+        let credentials = keys::credentials(env);
+        let sources_of_keys = KeySources::read(&config.web, credentials.as_deref())?;
+        let fixed = Fixed { registry, clock, http, otel, credentials, completed, began };
+        let server = web::server(config, &sources_of_keys, &listen, &resource, &joined, &fixed, &reloads.0)?;
+        let keys = Arc::new(KeyFiles::new(server.keys(), sources_of_keys, Arc::clone(&fixed.clock)));
+        let (server, web_config) = web::guarded(config, server, &fixed)?;
+        let (config, supervisor) = (Arc::new(config.clone()), Arc::default());
+        let (state_dir, load) = (config.state_dir.clone(), None);
+        Ok(Self {
+            fixed,
+            config,
+            sources,
+            state_dir,
+            pushes,
+            server,
+            keys,
+            web_config,
+            joined,
+            listen,
+            loaded,
+            load,
+            reloads,
+            supervisor,
+        })
+    }
+
+    /// The same bridge, which can be reloaded: `load` reads the configuration again as it was read for the start.
+    #[must_use]
+    pub fn reading_again(mut self, load: impl Fn() -> anyhow::Result<Config> + Send + Sync + 'static) -> Self {
+        self.load = Some(Arc::new(load));
+        self
+    }
+
+    /// The same bridge, which tells a supervisor how it is.
+    #[must_use]
+    pub fn supervised_by(mut self, supervisor: Supervisor) -> Self {
+        self.supervisor = Arc::new(supervisor);
+        self
+    }
+
+    /// Asks the bridge, when it runs, for reloads.
+    #[must_use]
+    pub fn reloader(&self) -> Reloader {
+        self.reloads.0.clone()
     }
 
     /// The API keys, which may be exchanged while it runs.
@@ -141,22 +187,22 @@ impl App {
         &self.keys
     }
 
+    /// The web configuration, to be loaded again at an operator's word; it follows its files by itself.
+    #[must_use]
+    pub const fn web_config(&self) -> Option<&WebConfigFile> {
+        self.web_config.as_ref()
+    }
+
     /// The registry, for the instruments of an embedding program.
     #[must_use]
     pub const fn registry(&self) -> &Arc<Registry> {
-        &self.registry
+        &self.fixed.registry
     }
 
     /// The registry whose series join the scrape page, for an embedding program's own; it holds the process figures.
     #[must_use]
     pub const fn prometheus_registry(&self) -> &prometheus::Registry {
         &self.joined
-    }
-
-    /// The web configuration, to be loaded again at an operator's word; it follows its files by itself.
-    #[must_use]
-    pub const fn web_config(&self) -> Option<&WebConfigFile> {
-        self.web_config.as_ref()
     }
 
     /// What it reads and where it sends, in one line.
@@ -166,7 +212,7 @@ impl App {
             let sections: Vec<_> = plan.collector.sections().iter().map(Section::name).collect();
             format!("{} from {} every {:?}", sections.join(", "), plan.collector.source(), plan.interval)
         };
-        let sources: Vec<_> = self.plans.iter().map(describe).collect();
+        let sources: Vec<_> = self.sources.plans.iter().map(describe).collect();
         let sources = if sources.is_empty() { "no source".to_owned() } else { sources.join("; ") };
         let pushes: Vec<_> = self.pushes.iter().map(Push::summary).collect();
         let pushes = if pushes.is_empty() { "no push".to_owned() } else { pushes.join("; ") };
@@ -180,26 +226,20 @@ impl App {
     pub fn bind(&self) -> anyhow::Result<Listeners> {
         let sockets = self.listen.sockets()?;
         // The spool may be in the state directory, which is then made first.
-        let take = |(path, sources): &(PathBuf, BTreeMap<Section, String>)| {
-            StateDirectory::open(path).map(|directory| (directory, sources.clone()))
-        };
-        let state = self.state.as_ref().map(take).transpose()?;
+        let directory = self.state_dir.as_deref().map(StateDirectory::open).transpose()?;
         self.pushes.iter().try_for_each(Push::open_spool)?;
         // Writes into the state last: a start that fails must not leave it as if a bridge had been killed.
-        let keep =
-            |(directory, sources)| Keeper::new(directory, sources, &self.registry, &self.completed, &*self.clock);
-        let keeper = state.map(keep);
-        Ok(Listeners { sockets, keeper })
+        let Fixed { registry, completed, clock, .. } = &self.fixed;
+        let keep = |directory| Keeper::new(directory, self.sources.named.clone(), registry, completed, &**clock);
+        Ok(Listeners { sockets, keeper: directory.map(keep) })
     }
 
     /// Runs until `stop`, then stops in order: no more readings, one last push, requests under way; within ten seconds.
     pub async fn run(self, listeners: Listeners, stop: impl Future<Output = ()>) {
         self.say_what_runs(&listeners);
-        let mut collectors = JoinSet::new();
-        for plan in self.plans {
-            collectors.spawn(scheduler::run(plan, Arc::clone(&self.registry), Arc::clone(&self.clock)));
-        }
-        collectors.spawn(self.keys.watch());
+        let Self { fixed, config, sources, pushes, server, keys, web_config, .. } = self;
+        let (loaded, load, reloads, supervisor) = (self.loaded, self.load, self.reloads, self.supervisor);
+        let Listeners { sockets, keeper } = listeners;
         let (stopping, stopped) = tokio::sync::watch::channel(false);
         let until_stop = || {
             let mut stopped = stopped.clone();
@@ -208,32 +248,52 @@ impl App {
                 let _ = stopped.wait_for(|stopped| *stopped).await;
             }
         };
-        let kept = listeners.keeper.map(|keeper| tokio::spawn(keeper.run(until_stop())));
-        let served = tokio::spawn(self.server.serve(listeners.sockets, until_stop(), GRACE));
-        let run = |push: Push| tokio::spawn(push.run(Arc::clone(&self.registry), until_stop()));
-        let pushed: Vec<_> = self.pushes.into_iter().map(run).collect();
-        stop.await;
+        let collectors = Collectors::start(sources, &fixed.registry, &fixed.clock);
+        let pushes = Pushes::start(pushes, &fixed.registry, &fixed.clock);
+        let (kept, pulses) = (keeper.as_ref().map(Keeper::sources), collectors.pulses());
+        let kept_by = keeper.map(|keeper| tokio::spawn(keeper.run(until_stop())));
+        let (handle, turn) = (server.handle(), server.turn());
+        let served = tokio::spawn(server.serve(sockets, until_stop(), GRACE));
+        let secrets = sources::secret_files(&config);
+        let mut running = Running {
+            fixed,
+            load,
+            started: Arc::clone(&config),
+            config,
+            collectors,
+            pushes,
+            server: handle,
+            keys: Arc::clone(&keys),
+            web_config,
+            kept,
+            loaded,
+            supervisor: Arc::clone(&supervisor),
+            secrets,
+        };
+        supervisor.ready("running");
+        let watching = async {
+            match supervisor.beat() {
+                Some(beat) => watch::watch(&supervisor, beat, &turn, &pulses).await,
+                None => std::future::pending().await,
+            }
+        };
+        let following = keys.watch();
+        until(stop, async { _ = tokio::join!(watching, following) }, changing(&mut running, reloads.1)).await;
+        supervisor.stopping();
         stopping.send_replace(true);
-        // An attempt that will not be dropped, as a query that will not be interrupted, must not hold up the rest.
-        let has_ended = tokio::time::timeout(COLLECTORS_GRACE, collectors.shutdown()).await.is_ok();
-        if let Some(kept) = kept {
-            keep_the_last(kept, has_ended).await;
-        }
-        for pushed in pushed {
-            say_if_failed("push", pushed.await);
-        }
-        say_if_failed("server", served.await);
+        running.end(kept_by, served).await;
         tracing::info!("stopped");
     }
 
     fn say_what_runs(&self, listeners: &Listeners) {
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting linkit-bridge");
-        for plan in &self.plans {
+        let plans = &self.sources.plans;
+        for plan in plans {
             let sections: Vec<_> = plan.collector.sections().iter().map(Section::name).collect();
             let (source, interval) = (plan.collector.source(), plan.interval);
             tracing::info!(sections = sections.join(","), source, ?interval, "reading");
         }
-        let is_read = |section: &Section| self.plans.iter().any(|plan| plan.collector.sections().contains(section));
+        let is_read = |section: &Section| plans.iter().any(|plan| plan.collector.sections().contains(section));
         for section in Section::DOCUMENTED.into_iter().filter(|section| !is_read(section)) {
             tracing::warn!(
                 section = section.name(),
@@ -247,6 +307,49 @@ impl App {
         for socket in &listeners.sockets {
             tracing::info!(address = %socket, tls, "listening");
         }
+    }
+}
+
+/// Until `stop`, whatever else goes on; all that ends is the waiting.
+async fn until(stop: impl Future<Output = ()>, watching: impl Future<Output = ()>, changing: impl Future<Output = ()>) {
+    let (mut watching, mut changing) = (pin!(watching), pin!(changing));
+    tokio::select! {
+        biased;
+        () = stop => {}
+        () = &mut watching => {}
+        () = &mut changing => {}
+    }
+}
+
+/// Changes what runs, whenever that is asked for or a secret was replaced. A reload that the stop meets is left as far
+/// as it has come.
+async fn changing(running: &mut Running, mut requests: ReloadRequests) {
+    let mut beat = tokio::time::interval(reload::RENEWAL);
+    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            Some(answer) = requests.next() => {
+                let result = running.reload().await;
+                // Who asked may have gone.
+                let _ = answer.send(result);
+            }
+            _ = beat.tick() => running.renew_secrets().await,
+        }
+    }
+}
+
+impl Running {
+    /// The stop in order, once keeper and server have been told.
+    async fn end(self, kept: Option<JoinHandle<Keeper>>, served: JoinHandle<()>) {
+        let Self { collectors, pushes, .. } = self;
+        pushes.stop();
+        // An attempt that will not be dropped, as a query that will not be interrupted, must not hold up the rest.
+        let has_ended = collectors.end().await;
+        if let Some(kept) = kept {
+            keep_the_last(kept, has_ended).await;
+        }
+        pushes.end().await;
+        say_if_failed("server", served.await);
     }
 }
 
@@ -267,71 +370,4 @@ fn say_if_failed(part: &str, ended: Result<(), tokio::task::JoinError>) {
     if let Err(error) = ended {
         tracing::error!(part, %error, "had ended before the stop; this is a defect, please report it");
     }
-}
-
-/// The attributes of the service the figures are of. What the config leaves out comes from the `OTEL_*` variables.
-fn resource(config: &Config, otel: &Otel, port: Option<u16>) -> Vec<(String, String)> {
-    let service = &config.service;
-    let mut resource = otel.resource.clone();
-    let mut set = |key: &str, value: &Option<String>| {
-        if let Some(value) = value {
-            resource.retain(|(held, _)| held != key);
-            resource.push((key.to_owned(), value.clone()));
-        }
-    };
-    set("service.name", &service.name);
-    set("service.version", &service.version);
-    set("deployment.environment.name", &service.environment);
-    set("service.instance.id", &service.instance);
-    let mut fill = |key: &str, value: String| {
-        if !resource.iter().any(|(held, _)| held == key) {
-            resource.push((key.to_owned(), value));
-        }
-    };
-    fill("service.name", "linkit".to_owned());
-    // As a scrape would label it, so that both ways lead to the same instance; a random id would be a new one each start.
-    let host = sysinfo::System::host_name().unwrap_or_else(|_| "localhost".to_owned());
-    fill("service.instance.id", port.map_or_else(|| host.clone(), |port| format!("{host}:{port}")));
-    resource
-}
-
-fn server(
-    config: &Config,
-    keys: &Sources,
-    listen: &Listen,
-    resource: &[(String, String)],
-    registry: &Arc<Registry>,
-    joined: &prometheus::Registry,
-    clock: &Arc<dyn Clock>,
-) -> anyhow::Result<Server> {
-    let default = ServerConfig::default();
-    keys.warn(&**clock);
-    let held = keys.keys();
-    if held.is_empty() {
-        tracing::warn!("no API key is configured: the JSON refuses all; set web.api_keys or LINKIT_BRIDGE_API_KEY");
-    }
-    let is_public = |address: &&Address| matches!(address, Address::Tcp(address) if !address.ip().is_loopback());
-    for address in listen.addresses().iter().filter(|at| config.web.metrics_access.is_none() && is_public(at)) {
-        tracing::warn!(
-            %address,
-            "the scrape page is open to all who reach this address: set web.metrics_access to key, or to open if it is meant"
-        );
-    }
-    let server_config = ServerConfig {
-        listen: listen.addresses().to_vec(),
-        telemetry_path: config.web.telemetry_path.clone().unwrap_or(default.telemetry_path),
-        keys: held,
-        metrics_access: config.web.metrics_access.unwrap_or_default(),
-        page: config.web.page(),
-        json: JsonConfig { version: config.service.version.clone(), megabyte: config.megabyte() },
-    };
-    let of = |key: &str| resource.iter().find(|(held, _)| held == key).map(|(_, value)| value.clone());
-    let info = ServerInfo {
-        service: of("service.name").unwrap_or_default(),
-        version: of("service.version"),
-        environment: of("deployment.environment.name").unwrap_or_default(),
-        clock: Arc::clone(clock),
-    };
-    let server = Server::new(server_config, Arc::clone(registry), joined.clone(), info)?;
-    Ok(server.with_limits(listen::limits(config)))
 }

@@ -12,13 +12,14 @@ use std::sync::Arc;
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::app::App;
+use crate::app::{App, Reloader};
 use crate::clock::SystemClock;
 use crate::config::{CONFIG_FILE, Config, Env, unknown_variables};
-use crate::demo::{self, DemoArgs};
+use crate::demo::{self, Demo, DemoArgs, Overlay};
 use crate::logging::{self, Format, Level};
+use crate::supervisor::Supervisor;
 use key::KeyArgs;
 
 /// Failed start: an address is taken, a thing it needs is not to be had.
@@ -48,7 +49,7 @@ enum Command {
     Demo(DemoArgs),
 }
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 struct Flags {
     /// The configuration file (YAML); variables and defaults serve without one.
     #[arg(long = "config.file", value_name = "FILE", global = true)]
@@ -68,6 +69,9 @@ struct Flags {
     /// The exporter-toolkit's file for TLS, passwords, headers and a rate limit.
     #[arg(long = "web.config.file", value_name = "FILE", global = true)]
     web_config_file: Option<PathBuf>,
+    /// Lets POST /-/reload read the configuration again, as SIGHUP does.
+    #[arg(long = "web.enable-lifecycle", global = true)]
+    enable_lifecycle: bool,
     /// What is worth a log line.
     #[arg(long = "log.level", value_name = "LEVEL", value_enum, default_value = "info", global = true)]
     log_level: Level,
@@ -80,6 +84,7 @@ struct Flags {
 pub fn run(args: impl Iterator<Item = OsString>, environment: impl Iterator<Item = (OsString, OsString)>) -> ExitCode {
     let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
     let environment: BTreeMap<String, String> = environment.filter_map(text).collect();
+    let environment = Arc::new(environment);
     let env: Env<'_> = &|name| environment.get(name).cloned();
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
@@ -117,9 +122,9 @@ pub fn run(args: impl Iterator<Item = OsString>, environment: impl Iterator<Item
     let code = runtime.block_on(async {
         match cli.command {
             Some(Command::Check) => check(&config, env).await,
-            Some(Command::Demo(args)) => serve(config, Some(args), env).await,
+            Some(Command::Demo(args)) => serve(config, Some(args), &cli.flags, &environment).await,
             // `key` has returned by now.
-            Some(Command::Serve | Command::Key(_)) | None => serve(config, None, env).await,
+            Some(Command::Serve | Command::Key(_)) | None => serve(config, None, &cli.flags, &environment).await,
         }
     });
     // A query of SQLite that would not be interrupted must not hold up the exit.
@@ -142,6 +147,9 @@ fn load(flags: &Flags, env: Env<'_>) -> anyhow::Result<Config> {
     }
     if let Some(file) = &flags.web_config_file {
         config.web.config_file = Some(file.clone());
+    }
+    if flags.enable_lifecycle {
+        config.web.enable_lifecycle = Some(true);
     }
     config.check("command line")?;
     Ok(config)
@@ -179,12 +187,19 @@ async fn check(config: &Config, env: Env<'_>) -> ExitCode {
     fail(EXIT_START, &anyhow::anyhow!("not every source could be read, see above"))
 }
 
-async fn serve(config: Config, demo: Option<DemoArgs>, env: Env<'_>) -> ExitCode {
-    let stop = match stop_signal(demo.is_some()) {
-        Ok(stop) => stop,
-        Err(problem) => return fail(EXIT_START, &problem),
+async fn serve(
+    config: Config,
+    demo: Option<DemoArgs>,
+    flags: &Flags,
+    environment: &Arc<BTreeMap<String, String>>,
+) -> ExitCode {
+    let (stop, hangup) = match (stop_signal(demo.is_some()), signal(SignalKind::hangup())) {
+        (Ok(stop), Ok(hangup)) => (stop, hangup),
+        (Err(problem), _) => return fail(EXIT_START, &problem),
+        (_, Err(error)) => return fail(EXIT_START, &anyhow::Error::new(error).context("failed to listen for SIGHUP")),
     };
     let clock = Arc::new(SystemClock::new());
+    let is_demo = demo.is_some();
     let (config, shop) = match demo {
         None => (config, None),
         Some(args) => match demo::prepare(config, &args, &*clock) {
@@ -192,10 +207,15 @@ async fn serve(config: Config, demo: Option<DemoArgs>, env: Env<'_>) -> ExitCode
             Err(problem) => return fail(EXIT_START, &problem),
         },
     };
+    let env: Env<'_> = &|name| environment.get(name).cloned();
     let app = match App::new(&config, env, Arc::clone(&clock) as _) {
         Ok(app) => app,
         Err(problem) => return fail(EXIT_USAGE, &problem),
     };
+    let overlay = shop.as_ref().map(Demo::overlay);
+    let app = app
+        .reading_again(reading_again(flags.clone(), Arc::clone(environment), overlay))
+        .supervised_by(Supervisor::of(env, std::process::id()));
     let listeners = match app.bind() {
         Ok(listeners) => listeners,
         Err(problem) => return fail(EXIT_START, &problem),
@@ -204,8 +224,32 @@ async fn serve(config: Config, demo: Option<DemoArgs>, env: Env<'_>) -> ExitCode
         say(&shop.welcome(listeners.addresses().first()));
         tokio::spawn(shop.run(clock));
     }
+    if !is_demo {
+        tokio::spawn(reload_at(hangup, app.reloader()));
+    }
     app.run(listeners, stop).await;
     ExitCode::SUCCESS
+}
+
+/// Reads the configuration as it was read at the start: the file anew, the flags and the environment as they were.
+fn reading_again(
+    flags: Flags,
+    environment: Arc<BTreeMap<String, String>>,
+    overlay: Option<Overlay>,
+) -> impl Fn() -> anyhow::Result<Config> + Send + Sync + 'static {
+    move || {
+        let config = load(&flags, &|name| environment.get(name).cloned())?;
+        Ok(overlay.iter().fold(config, |config, overlay| overlay.laid_over(config)))
+    }
+}
+
+/// Asks for a reload at each SIGHUP; those that come while one is under way are one more.
+async fn reload_at(mut hangup: Signal, reloader: Reloader) {
+    while hangup.recv().await.is_some() {
+        tracing::info!(signal = "SIGHUP", "reloading the configuration");
+        // What came of it is in the log.
+        let _ = reloader.reload().await;
+    }
 }
 
 /// Ends on SIGTERM or SIGINT; a demo, whose terminal may be closed, on SIGHUP too.
@@ -214,18 +258,12 @@ fn stop_signal(hangup_stops: bool) -> anyhow::Result<impl Future<Output = ()> + 
     let mut interrupt = signal(SignalKind::interrupt()).context("failed to listen for SIGINT")?;
     let mut hangup = signal(SignalKind::hangup()).context("failed to listen for SIGHUP")?;
     Ok(async move {
-        loop {
-            tokio::select! {
-                _ = terminate.recv() => return tracing::info!(signal = "SIGTERM", "stopping"),
-                _ = interrupt.recv() => return tracing::info!(signal = "SIGINT", "stopping"),
-                _ = hangup.recv() => {
-                    if hangup_stops {
-                        return tracing::info!(signal = "SIGHUP", "stopping");
-                    }
-                    tracing::warn!(signal = "SIGHUP", "ignored: the configuration cannot be reloaded yet, restart for it");
-                }
-            }
-        }
+        let name = tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+            _ = hangup.recv(), if hangup_stops => "SIGHUP",
+        };
+        tracing::info!(signal = name, "stopping");
     })
 }
 

@@ -41,7 +41,7 @@ const INTERVALS: RangeInclusive<Duration> = Duration::from_millis(100)..=Duratio
 pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// Everything operators set; what is left out has its default.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// What the figures are of.
@@ -108,6 +108,9 @@ pub struct WebConfig {
     pub page: Option<PageSection>,
     /// The exporter-toolkit's file for TLS, passwords, headers and a rate limit; without it there is none of these.
     pub config_file: Option<PathBuf>,
+    /// Whether `POST /-/reload` reads the configuration again; default false.
+    #[serde(deserialize_with = "page::switch")]
+    pub enable_lifecycle: Option<bool>,
     /// The keys for the JSON; without one it refuses all.
     pub api_keys: Option<Vec<ApiKeyConfig>>,
     /// A file of further keys, one a line: `NAME:sha256:HEX`, `expires=…`, `scopes=…`.

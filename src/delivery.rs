@@ -126,7 +126,7 @@ pub fn check_spool(path: &Path) -> Result<(), DirectoryError> {
 
 /// Accepts batches and delivers them, one at a time and in order.
 pub struct Delivery {
-    transport: Box<dyn Transport>,
+    transport: Mutex<Arc<dyn Transport>>,
     clock: Arc<dyn Clock>,
     config: DeliveryConfig,
     ledger: Arc<Mutex<Ledger>>,
@@ -149,6 +149,7 @@ impl Delivery {
     #[must_use]
     pub fn with(config: DeliveryConfig, transport: Box<dyn Transport>, clock: Arc<dyn Clock>) -> Self {
         let DeliveryConfig { queue_bytes_max, age_max, .. } = config;
+        let transport = Mutex::new(Arc::from(transport));
         let bounds = Bounds { bytes_max: queue_bytes_max, held_bytes_max: queue_bytes_max, age_max };
         Self {
             transport,
@@ -169,6 +170,21 @@ impl Delivery {
     pub fn halving(mut self, halve: Halve) -> Self {
         self.halve = Some(halve);
         self
+    }
+
+    /// Goes on by `http`, and with the queue and the limits of `config`, from the next attempt on. What waits stays, and
+    /// a spool keeps its bounds.
+    pub fn go_on_with(&self, config: &DeliveryConfig, http: HttpClient) {
+        let transport = HttpTransport::new(http, config.limits, config.protocol, Arc::clone(&self.clock));
+        *self.transport.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(transport);
+        if self.disk.get().is_none() {
+            let DeliveryConfig { queue_bytes_max, age_max, .. } = *config;
+            self.ledger().set_bounds(Bounds { bytes_max: queue_bytes_max, held_bytes_max: queue_bytes_max, age_max });
+        }
+    }
+
+    fn transport(&self) -> Arc<dyn Transport> {
+        Arc::clone(&self.transport.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Has batches wait in a spool, whose batches from before count as accepted and go first, with the first

@@ -38,8 +38,15 @@ pub struct DemoArgs {
 pub struct Demo {
     shop: Shop,
     _directory: TemporaryDirectory,
-    key: SecretString,
+    overlay: Overlay,
     path: String,
+}
+
+/// What makes any config that of the demo's bridge.
+#[derive(Clone)]
+pub struct Overlay {
+    database: PathBuf,
+    key: SecretString,
 }
 
 /// Makes the shop, and the config of a bridge that reads it and nothing else, whatever `config` names: what a demo shows
@@ -47,43 +54,59 @@ pub struct Demo {
 ///
 /// # Errors
 /// When the shop's database cannot be made.
-pub fn prepare(mut config: Config, args: &DemoArgs, clock: &dyn Clock) -> anyhow::Result<(Config, Demo)> {
+pub fn prepare(config: Config, args: &DemoArgs, clock: &dyn Clock) -> anyhow::Result<(Config, Demo)> {
     let directory = TemporaryDirectory::new()?;
     let shop = Shop::create(&directory.0, clock, args.seed).context("failed to make the demo's shop")?;
-    let sqlite = || SectionConfig {
-        source: Some(SourceKind::Sqlite),
-        path: Some(shop.path().to_owned()),
-        interval: Some(INTERVAL),
-        ..SectionConfig::default()
-    };
-    let own = || SectionConfig {
-        source: Some(SourceKind::SelfRuntime),
-        interval: Some(INTERVAL),
-        ..SectionConfig::default()
-    };
     if config.runtime.is_some() || config.store.is_some() || config.staging.is_some() || config.state_dir.is_some() {
         tracing::warn!("the demo reads its own shop: configured sources and state_dir are left alone");
     }
-    (config.runtime, config.store, config.staging) = (Some(own()), Some(sqlite()), Some(sqlite()));
-    config.state_dir = None;
-    config.service.name = Some("linkit-demo".to_owned());
-    config.service.environment = Some("demo".to_owned());
     let key = match &args.api_key {
         Some(key) => key.clone(),
         None => secret::key::fresh().context("failed to make a key; give one with --api-key")?,
     };
-    let demo_key = ApiKeyConfig { name: "demo".to_owned(), key: Some(key.clone()), ..ApiKeyConfig::default() };
-    config.web.api_keys.get_or_insert_default().push(demo_key);
+    let overlay = Overlay { database: shop.path().to_owned(), key };
+    let config = overlay.laid_over(config);
     let path = config.web.telemetry_path.clone().unwrap_or_else(|| "/metrics".to_owned());
-    Ok((config, Demo { shop, _directory: directory, key, path }))
+    Ok((config, Demo { shop, _directory: directory, overlay, path }))
+}
+
+impl Overlay {
+    /// The config of a bridge that reads the shop and nothing else, as it is at the start and after each reload.
+    #[must_use]
+    pub fn laid_over(&self, mut config: Config) -> Config {
+        let sqlite = || SectionConfig {
+            source: Some(SourceKind::Sqlite),
+            path: Some(self.database.clone()),
+            interval: Some(INTERVAL),
+            ..SectionConfig::default()
+        };
+        let own = || SectionConfig {
+            source: Some(SourceKind::SelfRuntime),
+            interval: Some(INTERVAL),
+            ..SectionConfig::default()
+        };
+        (config.runtime, config.store, config.staging) = (Some(own()), Some(sqlite()), Some(sqlite()));
+        config.state_dir = None;
+        config.service.name = Some("linkit-demo".to_owned());
+        config.service.environment = Some("demo".to_owned());
+        let key = ApiKeyConfig { name: "demo".to_owned(), key: Some(self.key.clone()), ..ApiKeyConfig::default() };
+        config.web.api_keys.get_or_insert_default().push(key);
+        config
+    }
 }
 
 impl Demo {
+    /// What makes a config that is read again the demo's.
+    #[must_use]
+    pub fn overlay(&self) -> Overlay {
+        self.overlay.clone()
+    }
+
     /// What to open and what to try.
     #[must_use]
     pub fn welcome(&self, address: Option<&SocketAddr>) -> String {
         let address = address.map_or_else(|| "127.0.0.1:9464".to_owned(), reachable);
-        let (key, path) = (self.key.expose_secret(), &self.path);
+        let (key, path) = (self.overlay.key.expose_secret(), &self.path);
         format!(
             "\nA simulated shop is open, and the bridge reads it. In a browser:\n\n  http://{address}/\n\n\
              In a shell:\n\n  curl -H 'Authorization: {key}' http://{address}/api/v1/telemetry\n  \

@@ -10,6 +10,7 @@
 pub mod catalog;
 pub mod clock;
 pub mod directory;
+pub mod outage;
 pub mod reading;
 pub mod secret;
 
@@ -31,3 +32,4 @@ pub mod cli;
 pub mod config;
 pub mod demo;
 pub mod logging;
+pub mod supervisor;

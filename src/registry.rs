@@ -10,6 +10,7 @@
 //! observations (opentelemetry_sdk 0.33), so each provider has one; the instruments of an embedding program have a
 //! provider of their own, see `guests.rs`.
 
+mod change;
 mod durations;
 mod exponential;
 mod families;
@@ -22,6 +23,7 @@ mod status;
 mod unit;
 
 pub use crate::reading::Number;
+pub use change::Change;
 pub use guests::InstrumentView;
 pub use sdk::SdkMetrics;
 pub use snapshot::{
@@ -37,10 +39,11 @@ use opentelemetry_sdk::metrics::SdkMeterProvider;
 use tokio::sync::watch;
 
 use crate::catalog::{CustomFigure, FigureId, Section};
-use crate::clock::{Clock, Moment};
+use crate::clock::{Clock, Moment, Wall};
 use crate::reading::{Age, Ages, Reading, Readings};
 use families::Figures;
 use instruments::Instruments;
+use status::add_collector_figures;
 use unit::{Held, Unit};
 
 /// How long a snapshot is shared while nothing is published: the bridge's own figures are at most this old.
@@ -55,12 +58,9 @@ type Live = Box<dyn Fn(Moment) -> Vec<Reading> + Send + Sync>;
 /// The registry; a value, not a global, so that one process can hold many.
 pub struct Registry {
     clock: Arc<dyn Clock>,
-    ages: Ages,
     /// Since when the bridge's own counters count.
     started: Moment,
     instruments: Instruments,
-    /// The names of the custom figures.
-    custom: BTreeSet<String>,
     state: Mutex<State>,
     live: Mutex<Vec<Live>>,
     /// Rises with everything published, so that a snapshot knows whether it is the latest.
@@ -72,17 +72,38 @@ pub struct Registry {
 
 #[derive(Default)]
 struct State {
+    ages: Ages,
+    /// The names of the custom figures.
+    custom: BTreeSet<String>,
     held: Held,
     /// Units from before the start whose date was yet to come: how old they are nobody knows.
     undated: BTreeSet<(Section, String)>,
+    /// Units of a collector that has been replaced, which the next one may not read in the same units.
+    leftovers: BTreeSet<(Section, String)>,
     collectors: Vec<Collected>,
     /// The last number given to a layout.
     layouts: u64,
+    /// Sections whose source has become another, and when: what counts in them begins no earlier.
+    since: BTreeMap<Section, Wall>,
+    /// What is shown as the service's version since it was changed; `None` as long as it was not.
+    version: Option<Option<String>>,
+    /// Whether all collectors had ended their first attempt at some time.
+    was_ready: bool,
+    /// Whether a collector has gone, of which recorded durations may be left.
+    has_lost_collectors: bool,
 }
 
 struct Collected {
     status: CollectorStatus,
     errors: BTreeMap<&'static str, u64>,
+    /// Since when its errors are counted.
+    since: Wall,
+}
+
+impl State {
+    fn is_ready(&self) -> bool {
+        self.was_ready || self.collectors.iter().all(|held| held.status.attempts > 0)
+    }
 }
 
 #[derive(Clone)]
@@ -131,13 +152,13 @@ impl Registry {
         custom: &[Arc<CustomFigure>],
         views: Vec<InstrumentView>,
     ) -> Self {
+        let custom_names = custom.iter().map(|figure| figure.name().to_owned()).collect();
+        let state = State { ages, custom: custom_names, ..State::default() };
         Self {
             instruments: Instruments::new(resource, custom, views),
-            custom: custom.iter().map(|figure| figure.name().to_owned()).collect(),
             started: clock.now(),
             clock,
-            ages,
-            state: Mutex::default(),
+            state: Mutex::new(state),
             live: Mutex::default(),
             generation: AtomicU64::new(0),
             latest: RwLock::new(None),
@@ -153,10 +174,15 @@ impl Registry {
     }
 
     /// Says that a collector of kind `source` reads `sections`.
-    /// The counters of `classes` of errors begin at 0.
+    /// The counters of `classes` of errors begin at 0; those of a collector that takes another's place, at a source of
+    /// the same kind, go on.
     pub fn attach(&self, source: &'static str, sections: &[Section], classes: &[&'static str]) {
+        let since = self.clock.now().wall;
         let mut state = self.state();
         for section in sections {
+            if state.collectors.iter().any(|held| held.status.section == *section && held.status.source == source) {
+                continue;
+            }
             let status = CollectorStatus {
                 section: section.clone(),
                 source,
@@ -168,7 +194,7 @@ impl Registry {
                 age: Age::Never,
             };
             let errors = classes.iter().map(|class| (*class, 0)).collect();
-            state.collectors.push(Collected { status, errors });
+            state.collectors.push(Collected { status, errors, since });
         }
         state.collectors.sort_by(|a, b| a.status.section.cmp(&b.status.section));
         drop(state);
@@ -198,7 +224,7 @@ impl Registry {
         let mut state = self.state();
         for mut unit in units {
             let key = (unit.section.clone(), std::mem::take(&mut unit.unit));
-            let State { held, undated, layouts, .. } = &mut *state;
+            let State { held, undated, leftovers, layouts, custom, since, .. } = &mut *state;
             let before = held.get(&key);
             if let Some(Unit { readings: held, .. }) = before {
                 let (is_earlier, is_older) = (unit.taken.wall < held.taken.wall, unit.taken.mono < held.taken.mono);
@@ -207,8 +233,17 @@ impl Registry {
                     continue;
                 }
             }
-            let next = Unit::new(unit, before, &self.custom, layouts);
+            let since = since.get(&key.0).copied();
+            let next = Unit::new(unit, before, since, custom, layouts);
             undated.remove(&key);
+            leftovers.remove(&key);
+            leftovers.retain(|left| {
+                let is_its = left.0 == key.0 && held.get_mut(left).is_some_and(|unit| unit.leave_to(&next));
+                if is_its {
+                    held.remove(left);
+                }
+                !is_its
+            });
             held.insert(key, next);
         }
         drop(state);
@@ -282,7 +317,7 @@ impl Registry {
         let state = self.state();
         let mut figures = Figures::new();
         for unit in state.held.values() {
-            figures.add_unit(unit, now, self.ages);
+            figures.add_unit(unit, now, state.ages);
         }
         let sections = Section::DOCUMENTED.map(|section| self.section_status(&state, section, now));
         let collectors: Vec<_> = state
@@ -294,29 +329,41 @@ impl Registry {
             })
             .collect();
         for (status, held) in collectors.iter().zip(&state.collectors) {
-            self.add_collector_figures(&mut figures, status, &held.errors, now);
+            add_collector_figures(&mut figures, status, held, now);
         }
         let source_version = state.held.values().find_map(|unit| unit.readings.version.clone());
+        let (is_ready, service_version, has_lost_collectors) =
+            (state.is_ready(), state.version.clone(), state.has_lost_collectors);
         drop(state);
         for read in lock(&self.live).iter() {
             for reading in read(now) {
-                figures.add(reading.starting(self.started.wall), now.wall);
+                let start = reading.start.unwrap_or(self.started.wall);
+                figures.add(reading.starting(start), now.wall);
             }
         }
         let (metrics, mut families) = self.instruments.collect().unwrap_or_else(|error| {
             tracing::error!(%error, "failed to collect the instruments; this is a defect, please report it");
             self.instruments.nothing()
         });
+        if has_lost_collectors {
+            families.iter_mut().for_each(|family| change::forget_lost(family, &collectors));
+            families.retain(|family| !family.points.is_empty());
+        }
         families.extend(figures.into_families(self.instruments.scope()));
         families.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
         let mut resource = self.instruments.resource().to_vec();
+        if let Some(version) = service_version {
+            resource.retain(|(key, _)| key != SERVICE_VERSION);
+            resource.extend(version.map(|version| (SERVICE_VERSION.to_owned(), version)));
+            resource.sort();
+        }
         if let Some(version) =
             source_version.as_ref().filter(|_| !resource.iter().any(|(key, _)| key == SERVICE_VERSION))
         {
             resource.push((SERVICE_VERSION.to_owned(), version.clone()));
             resource.sort();
         }
-        Snapshot { version, at: now, resource, families, sections, collectors, source_version, metrics }
+        Snapshot { version, at: now, resource, families, sections, collectors, is_ready, source_version, metrics }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

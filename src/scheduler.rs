@@ -1,19 +1,21 @@
 //! The scheduler: when each collector runs, its deadline, its back-off, and that its panic stays its own.
 //!
-//! One task a collector, no thread. What an attempt brought goes to the registry; what went wrong is logged once,
-//! until it changes. The scheduler knows no source and no output.
+//! One task a collector, no thread. What an attempt brought goes to the registry; of what goes wrong each class is logged
+//! once, then ever more seldom that it goes on, and its end. The scheduler knows no source and no output.
 
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use tokio::time::Instant;
 
 use crate::catalog::Section;
 use crate::clock::{Clock, Moment, Wall};
 use crate::collector::{CollectError, ErrorClass, Outcome, Plan};
+use crate::outage::{Outage, Word};
 use crate::registry::{AttemptReport, Registry};
 
 /// Staging is read this long after 00:00 UTC, so that the new day's figure is there within two seconds; a source that
@@ -25,13 +27,44 @@ const AFTER_MIDNIGHT: Duration = Duration::from_millis(1100);
 /// A source that is left alone around midnight is from this long before it.
 const BEFORE_MIDNIGHT: Duration = Duration::from_millis(500);
 
+/// How much later than it should a collector may give its next sign of life.
+const LATE_AFTER: Duration = Duration::from_secs(10);
+
+/// By when a collector is to give its next sign of life; clones are of the same collector.
+#[derive(Clone, Debug, Default)]
+pub struct Pulse(Arc<Mutex<Option<Instant>>>);
+
+impl Pulse {
+    /// Whether it is overdue: no deadline has ended the attempt, or nothing has woken the collector.
+    #[must_use]
+    pub fn is_overdue(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|by| by < Instant::now())
+    }
+
+    /// Says that the next one comes within `time`.
+    pub fn expect_within(&self, time: Duration) {
+        let by = Instant::now().checked_add(time.saturating_add(LATE_AFTER));
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = by;
+    }
+}
+
 /// Runs a collector until the future is dropped.
 pub fn run(plan: Plan, registry: Arc<Registry>, clock: Arc<dyn Clock>) -> impl Future<Output = ()> + Send {
+    run_with(plan, registry, clock, Pulse::default())
+}
+
+/// As [`run`], with signs of life.
+pub fn run_with(
+    plan: Plan,
+    registry: Arc<Registry>,
+    clock: Arc<dyn Clock>,
+    pulse: Pulse,
+) -> impl Future<Output = ()> + Send {
     let classes: Vec<_> = plan.collector.error_classes().iter().map(|class| class.name()).collect();
     registry.attach(plan.collector.source(), plan.collector.sections(), &classes);
     registry.read_every(plan.collector.sections(), plan.interval);
     let sections = plan.collector.sections().to_vec();
-    let job = Job { plan, sections, registry, clock, failures: 0, said: BTreeMap::new() };
+    let job = Job { plan, sections, registry, clock, pulse, failures: 0, outages: BTreeMap::new() };
     job.run()
 }
 
@@ -40,10 +73,11 @@ struct Job {
     sections: Vec<Section>,
     registry: Arc<Registry>,
     clock: Arc<dyn Clock>,
+    pulse: Pulse,
     /// Attempts in a row that brought nothing.
     failures: u32,
-    /// The last error logged of each section.
-    said: BTreeMap<Section, String>,
+    /// The sections that could not be read lately.
+    outages: BTreeMap<Section, Outage>,
 }
 
 impl Job {
@@ -51,13 +85,16 @@ impl Job {
         loop {
             // Asked again after each wait, for the date may be moved.
             while let Some(quiet) = self.quiet() {
+                self.pulse.expect_within(quiet);
                 tokio::time::sleep(quiet).await;
             }
             let started = self.clock.now();
+            self.pulse.expect_within(self.plan.timeout);
             let Some(outcome) = self.attempt(started).await else { continue };
             self.settle(outcome, started);
-            let now = self.clock.now();
-            tokio::time::sleep(self.wait(started, now)).await;
+            let wait = self.wait(started, self.clock.now());
+            self.pulse.expect_within(wait);
+            tokio::time::sleep(wait).await;
         }
     }
 
@@ -106,22 +143,28 @@ impl Job {
         }
     }
 
-    /// Logs what changed: a new error, and its end.
+    /// Logs what is worth it: an error of a new class, that an outage goes on, and its end.
     fn say(&mut self, section: &Section, errors: &[(&'static str, String)]) {
-        let (collector, source) = (section.name(), self.plan.collector.source());
-        let text = errors.iter().map(|(_, message)| message.as_str()).collect::<Vec<_>>().join("; ");
-        let class = errors.last().map(|(class, _)| *class);
-        match (self.said.get(section), class) {
-            (Some(said), Some(_)) if *said == text => {}
-            (_, Some(class)) => {
-                tracing::warn!(collector, source, class, error = %text, "failed to read the source");
-                self.said.insert(section.clone(), text);
+        let (collector, source, now) = (section.name(), self.plan.collector.source(), self.clock.now().mono);
+        let Some((class, _)) = errors.last() else {
+            if let Some(outage) = self.outages.remove(section) {
+                let extent = outage.extent(now);
+                let (attempts, after) = (extent.failures, extent.lasting);
+                tracing::info!(collector, source, attempts, ?after, "the source is read again");
             }
-            (Some(_), None) => {
-                tracing::info!(collector, source, "the source is read again");
-                self.said.remove(section);
+            return;
+        };
+        let error = errors.iter().map(|(_, message)| message.as_str()).collect::<Vec<_>>().join("; ");
+        // What goes wrong beside it, and was not said yet, is news too.
+        let kind = errors.iter().map(|(class, _)| *class).collect::<Vec<_>>().join(" ");
+        let outage = self.outages.entry(section.clone()).or_insert_with(|| Outage::beginning(now));
+        match outage.fail(&kind, now) {
+            Some(Word::News) => tracing::warn!(collector, source, class, %error, "failed to read the source"),
+            Some(Word::Still(extent)) => {
+                let (attempts, after) = (extent.failures, extent.lasting);
+                tracing::warn!(collector, source, class, %error, attempts, ?after, "still failing to read the source");
             }
-            (None, None) => {}
+            None => {}
         }
     }
 

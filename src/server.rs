@@ -10,10 +10,12 @@ mod cache;
 mod door;
 mod encoding;
 mod error;
+mod face;
 mod guard;
 mod heads;
 mod health;
 mod keys;
+mod lifecycle;
 mod limits;
 mod listener;
 mod measure;
@@ -27,8 +29,11 @@ mod web_config;
 
 pub use access::MetricsAccess;
 pub use address::{Address, BadAddress};
+pub use face::{FaceConfig, ServerHandle};
 pub use keys::{ApiKey, BadDigest, BadLine, Expiry, Keys, Scope};
+pub use lifecycle::{ReloadRequests, Reloaded, Reloader, reloads};
 pub use limits::Limits;
+pub use listener::Turn;
 pub use socket::{Socket, bind, inherited};
 pub use web_config::{BadSettings, WebConfigError, WebConfigFile, WebSettings};
 
@@ -41,16 +46,17 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use axum::routing::get;
+use axum::routing::{get, post};
 use bytes::Bytes;
 use http::{HeaderValue, Uri};
 
 use crate::clock::Clock;
-use crate::output::prometheus::{Lines, PageConfig, Syntax, View};
-use crate::output::telemetry_json::{JsonConfig, Unavailable};
+use crate::output::prometheus::{Lines, Syntax};
 use crate::registry::Registry;
-use cache::{Answers, Latest, LatestBy, Rendered};
+use cache::{Answers, Rendered};
 use door::Door;
+use face::Shown;
+use listener::Served;
 
 /// The server's settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,12 +67,8 @@ pub struct ServerConfig {
     pub telemetry_path: String,
     /// Who may read the JSON; nobody, if empty. [`Server::keys`] exchanges them later.
     pub keys: Vec<ApiKey>,
-    /// Who may read the scrape page and the page for people.
-    pub metrics_access: MetricsAccess,
-    /// How the JSON is written.
-    pub json: JsonConfig,
-    /// How the scrape page is.
-    pub page: PageConfig,
+    /// What can change while it runs.
+    pub face: FaceConfig,
 }
 
 impl Default for ServerConfig {
@@ -75,9 +77,7 @@ impl Default for ServerConfig {
             listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 9464)).into()],
             telemetry_path: "/metrics".to_owned(),
             keys: Vec::new(),
-            metrics_access: MetricsAccess::default(),
-            json: JsonConfig::default(),
-            page: PageConfig::default(),
+            face: FaceConfig::default(),
         }
     }
 }
@@ -113,8 +113,6 @@ pub struct BadPath {
 pub struct ServerInfo {
     /// The service's name.
     pub service: String,
-    /// The service's version; `None` for what its source says.
-    pub version: Option<String>,
     /// Where it runs, such as `production`; empty if nobody said.
     pub environment: String,
     /// Tells the time of day for answers.
@@ -125,7 +123,6 @@ impl fmt::Debug for ServerInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ServerInfo")
             .field("service", &self.service)
-            .field("version", &self.version)
             .field("environment", &self.environment)
             .finish_non_exhaustive()
     }
@@ -139,6 +136,7 @@ pub struct Server {
     door: Arc<Door>,
     app: App,
     web: Option<WebConfigFile>,
+    turn: Turn,
 }
 
 impl Server {
@@ -148,26 +146,41 @@ impl Server {
     /// # Errors
     /// If the telemetry path cannot be served.
     pub fn new(
-        mut config: ServerConfig,
+        config: ServerConfig,
         registry: Arc<Registry>,
         joined: prometheus::Registry,
         info: ServerInfo,
+    ) -> Result<Self, BadPath> {
+        Self::with_reloads(config, registry, joined, info, None)
+    }
+
+    /// The same, at which reloads can be asked for, if its face's settings open that.
+    ///
+    /// # Errors
+    /// As [`Server::new`].
+    pub fn with_reloads(
+        config: ServerConfig,
+        registry: Arc<Registry>,
+        joined: prometheus::Registry,
+        info: ServerInfo,
+        reloader: Option<Reloader>,
     ) -> Result<Self, BadPath> {
         config.check()?;
         let pages = Syntax::ALL.map(|syntax| (routes::PROMETHEUS, syntax.name()));
         let rendered = Arc::new(Rendered::of(pages.into_iter().chain([(routes::TELEMETRY_JSON, routes::JSON)])));
         let counted = Arc::clone(&rendered);
         registry.add_live(move |_| counted.readings());
-        let keys = Keys::new(std::mem::take(&mut config.keys));
+        let ServerConfig { telemetry_path: path, keys, face, .. } = config;
+        let keys = Keys::new(keys);
         let judging = keys.clone();
         registry.add_live(move |_| judging.readings());
         let door = Arc::<Door>::default();
         let counting = Arc::clone(&door);
         registry.add_live(move |_| counting.readings());
-        let home = page::HomePage::new(&info, &config.telemetry_path);
-        let (documents, pages, wishes) = (Latest::new(), LatestBy::new(), Answers::new());
-        let app = App(Arc::new(Shared { config, keys, registry, joined, info, home, documents, pages, wishes, rendered }));
-        Ok(Self { router: router(app.clone()), limits: Limits::default(), door, app, web: None })
+        let home = page::HomePage::new(&info, &path);
+        let (wishes, shown) = (Answers::new(), Arc::new(Shown::new(face)));
+        let app = App(Arc::new(Shared { path, keys, shown, reloader, registry, joined, info, home, wishes, rendered }));
+        Ok(Self { router: router(app.clone()), limits: Limits::default(), turn: Turn::default(), door, app, web: None })
     }
 
     /// The keys in force, to be exchanged while it serves.
@@ -176,9 +189,21 @@ impl Server {
         self.app.keys.clone()
     }
 
+    /// The way to change it while it runs.
+    #[must_use]
+    pub fn handle(&self) -> ServerHandle {
+        ServerHandle { shown: Arc::clone(&self.app.shown) }
+    }
+
+    /// What shows whether connections are still accepted.
+    #[must_use]
+    pub fn turn(&self) -> Turn {
+        self.turn.clone()
+    }
+
     /// The same server with other limits.
     #[must_use]
-    pub const fn with_limits(mut self, limits: Limits) -> Self {
+    pub fn with_limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
     }
@@ -209,8 +234,10 @@ impl Server {
 
     /// Serves on `sockets` until `stop`, and returns within `grace` after it, whatever clients do.
     pub async fn serve(self, sockets: Vec<Socket>, stop: impl Future<Output = ()>, grace: Duration) {
-        let served = listener::serve(self.router(), self.limits, self.door, self.web.clone(), sockets, stop, grace);
-        let Some(web) = self.web else { return served.await };
+        let (router, web) = (self.router(), self.web.clone());
+        let Self { limits, door, turn, .. } = self;
+        let served = listener::serve(Served { router, limits, door, web: web.clone(), turn }, sockets, stop, grace);
+        let Some(web) = web else { return served.await };
         tokio::select! {
             () = served => {}
             () = web.follow() => {}
@@ -223,14 +250,15 @@ impl Server {
 struct App(Arc<Shared>);
 
 struct Shared {
-    config: ServerConfig,
+    /// Where the scrape page is.
+    path: String,
     keys: Keys,
+    shown: Arc<Shown>,
+    reloader: Option<Reloader>,
     registry: Arc<Registry>,
     joined: prometheus::Registry,
     info: ServerInfo,
     home: page::HomePage,
-    documents: Latest<Result<Document, Unavailable>>,
-    pages: LatestBy<View, Page>,
     wishes: Answers<routes::Wish>,
     rendered: Arc<Rendered>,
 }
@@ -264,12 +292,16 @@ struct Document {
 }
 
 fn router(app: App) -> Router {
-    let path = app.config.telemetry_path.as_str();
+    let path = app.path.as_str();
     let mut router = Router::new()
         .route("/api/v1/ping", get(health::ping))
         .route("/api/v1/health", get(health::health))
         .route("/-/healthy", get(health::healthy))
-        .route("/-/ready", get(health::ready));
+        .route("/-/ready", get(health::ready))
+        .route(
+            lifecycle::RELOAD_PATH,
+            post(lifecycle::reload).put(lifecycle::reload).fallback(lifecycle::wrong_method),
+        );
     if path != "/" {
         router = router.route("/", get(page::home));
     }

@@ -97,7 +97,7 @@ fn router() -> Router {
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(Wall::from_secs(1_705_314_600)));
     let registry = Arc::new(Registry::new(Arc::clone(&clock), Ages::default(), &[]));
     let keys = KEYS.map(|key| ApiKey::from_secret(key, &SecretString::from(key))).to_vec();
-    let info = ServerInfo { service: "shop".to_owned(), version: None, environment: String::new(), clock };
+    let info = ServerInfo { service: "shop".to_owned(), environment: String::new(), clock };
     let config = ServerConfig { keys, ..ServerConfig::default() };
     Server::new(config, registry, prometheus::Registry::new(), info).expect("the usual path").router()
 }

@@ -23,7 +23,7 @@ mod snapshot;
 pub type Check = fn(&[u8]);
 
 /// Every target by the name of its program and of the folder of its corpus.
-pub const TARGETS: [(&str, Check); 9] = [
+pub const TARGETS: [(&str, Check); 10] = [
     ("accept", accept::check),
     ("authorization", authorization::check),
     ("config", config::check),

@@ -106,6 +106,7 @@ fn snapshot(families: Vec<Family>, resource: Vec<(String, String)>) -> Snapshot 
         families,
         sections: Section::DOCUMENTED.map(status),
         collectors: Vec::new(),
+        is_ready: true,
         source_version: None,
         metrics: Default::default(),
     }

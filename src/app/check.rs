@@ -23,8 +23,8 @@ impl App {
     /// Reads every source once.
     pub async fn check(self) -> Checked {
         let mut checked = Checked { report: String::new(), is_good: true };
-        for plan in self.plans {
-            checked.add(plan, &self.clock).await;
+        for plan in self.sources.plans {
+            checked.add(plan, &self.fixed.clock).await;
         }
         if checked.report.is_empty() {
             checked.report.push_str("no source is configured; name one for each of runtime, store and staging\n");

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -22,10 +22,14 @@ const PAUSE: Duration = Duration::from_secs(5);
 /// Collectors of one interval read at one beat: what they bring is written at once, and little is lost by a kill.
 const SETTLE: Duration = Duration::from_millis(100);
 
+/// What each section's source is, as the state names it. Whoever changes it holds it until the readings and the counter
+/// of other sources have gone too: nothing may be kept under another source's name.
+pub(super) type Kept = Arc<Mutex<BTreeMap<Section, String>>>;
+
 /// What keeps the state of one bridge.
 pub(super) struct Keeper {
     directory: Arc<StateDirectory>,
-    sources: BTreeMap<Section, String>,
+    sources: Kept,
     registry: Arc<Registry>,
     published: watch::Receiver<()>,
     completed: Completed,
@@ -58,12 +62,18 @@ impl Keeper {
         let (registry, completed) = (Arc::clone(registry), completed.clone());
         let directory = Arc::new(directory);
         let published = registry.published();
+        let sources = Arc::new(Mutex::new(sources));
         let mut keeper = Self { directory, sources, registry, published, completed, written: None, has_failed: false };
         // From here on more may be shown than is kept, and the file must say so.
         let saved = keeper.saved(false);
         let result = keeper.directory.save(&saved);
         keeper.settle(saved, result);
         keeper
+    }
+
+    /// What each section's source is; others may change it.
+    pub(super) fn sources(&self) -> Kept {
+        Arc::clone(&self.sources)
     }
 
     /// Writes what changes until `stop`.
@@ -114,10 +124,11 @@ impl Keeper {
     }
 
     fn saved(&self, is_final: bool) -> Saved {
+        let sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
         // The counter after the readings: it is never behind them, and what it is ahead is not counted twice.
         let mut readings = self.registry.held();
-        readings.retain(|unit| self.sources.contains_key(&unit.section));
-        Saved { is_final, sources: self.sources.clone(), readings, completed: self.completed.state() }
+        readings.retain(|unit| sources.contains_key(&unit.section));
+        Saved { is_final, sources: sources.clone(), readings, completed: self.completed.state() }
     }
 
     fn settle(&mut self, saved: Saved, result: std::io::Result<()>) {

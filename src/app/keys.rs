@@ -25,7 +25,7 @@ const EVERY: Duration = Duration::from_secs(3);
 
 /// Where keys come from, and which these were when last they could be read.
 #[derive(Clone)]
-pub(super) struct Sources(Vec<Source>);
+pub(super) struct KeySources(Vec<Source>);
 
 #[derive(Clone)]
 struct Source {
@@ -49,14 +49,19 @@ struct Held {
     weakness: Option<&'static str>,
 }
 
-impl Sources {
+/// Where systemd has put the credentials of this service, if it has any.
+pub(super) fn credentials(env: Env<'_>) -> Option<PathBuf> {
+    env(CREDENTIALS).map(PathBuf::from)
+}
+
+impl KeySources {
     /// The sources a configuration names, read for the first time.
     ///
     /// # Errors
     /// When one cannot be read, is no key, or two keys have one name.
-    pub(super) fn read(web: &WebConfig, env: Env<'_>) -> anyhow::Result<Self> {
-        let credentials = env(CREDENTIALS).map(PathBuf::from);
-        let entries = web.api_keys.iter().flatten().map(|entry| Origin::Entry(entry.clone(), credentials.clone()));
+    pub(super) fn read(web: &WebConfig, credentials: Option<&Path>) -> anyhow::Result<Self> {
+        let origin = |entry: &ApiKeyConfig| Origin::Entry(entry.clone(), credentials.map(Path::to_owned));
+        let entries = web.api_keys.iter().flatten().map(origin);
         let mut sources = Self(Vec::new());
         for origin in entries.chain(web.api_keys_file.clone().map(Origin::List)) {
             let held = origin.read().map_err(|problem| anyhow!("{origin}: {problem}"))?;
@@ -76,6 +81,9 @@ impl Sources {
 
     /// Says what is weak or has expired, by name.
     pub(super) fn warn(&self, clock: &dyn Clock) {
+        if self.0.is_empty() {
+            tracing::warn!("no API key is configured: the JSON refuses all; set web.api_keys or LINKIT_BRIDGE_API_KEY");
+        }
         for source in &self.0 {
             source.warn_of_weakness();
         }
@@ -232,34 +240,28 @@ fn credential(name: &str, directory: Option<&Path>) -> Result<SecretString, Stri
     secret::read("credential", &directory.join(name))
 }
 
-/// The keys of a running bridge, for those who exchange them: the files by themselves, a reload through
-/// [`KeyFiles::reload`].
+/// The keys of a running bridge: their files are followed, a reload turns to those of another configuration.
 pub struct KeyFiles {
     keys: Keys,
     /// Counted up with each reload, so that what was read of the files before it is not taken after it.
-    sources: Mutex<(u64, Sources)>,
+    sources: Mutex<(u64, KeySources)>,
     clock: Arc<dyn Clock>,
 }
 
 impl KeyFiles {
-    pub(super) fn new(keys: Keys, sources: Sources, clock: Arc<dyn Clock>) -> Self {
+    pub(super) fn new(keys: Keys, sources: KeySources, clock: Arc<dyn Clock>) -> Self {
         let files = Self { keys, sources: Mutex::new((0, sources)), clock };
         files.note(&files.sources().1);
         files
     }
 
     /// Takes the keys of another configuration. A request is judged by the keys before or by those after.
-    ///
-    /// # Errors
-    /// When they cannot be read; the keys before go on then.
-    pub fn reload(&self, web: &WebConfig, env: Env<'_>) -> anyhow::Result<()> {
-        let read = Sources::read(web, env)?;
+    pub(super) fn turn_to(&self, read: KeySources) {
         read.warn(&*self.clock);
         let mut sources = self.sources();
         *sources = (sources.0 + 1, read);
         self.keys.replace(sources.1.keys());
         self.note(&sources.1);
-        Ok(())
     }
 
     /// Reads the files again and again, until the future is dropped.
@@ -296,12 +298,12 @@ impl KeyFiles {
         sources.1 = after;
     }
 
-    fn note(&self, sources: &Sources) {
+    fn note(&self, sources: &KeySources) {
         let are_good = sources.0.iter().all(|source| source.problem.is_none());
         self.keys.note_files(sources.has_files().then_some(are_good));
     }
 
-    fn sources(&self) -> MutexGuard<'_, (u64, Sources)> {
+    fn sources(&self) -> MutexGuard<'_, (u64, KeySources)> {
         self.sources.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,5 +1,5 @@
 //! The pushes, one an endpoint. Each is a loop: at its interval, the registry's snapshot is rendered as OTLP requests and
-//! given to delivery, which stores them before the next are due if there is a spool.
+//! given to delivery, which stores them before the next are due if there is a spool. What runs is in `pushes.rs`.
 
 use std::future::Future;
 use std::pin::pin;
@@ -7,9 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use tokio::time::MissedTickBehavior;
+use secrecy::ExposeSecret;
+use sha2::{Digest, Sha256};
+use tokio::sync::mpsc;
+use tokio::time::{Interval, MissedTickBehavior};
 
-use super::figures;
 use crate::clock::{Clock, Wall};
 use crate::config::{Otel, OtelExporter, OtlpEndpoints, OtlpProtocol, OtlpSection, SpoolSection, TlsSection};
 use crate::delivery::{Batch, Delivery, DeliveryConfig, Destination, Protocol, SpoolConfig, check_spool};
@@ -25,18 +27,25 @@ const KEEP_MAX: Duration = Duration::from_secs(2);
 
 /// Push to one endpoint.
 pub(super) struct Push {
-    otlp: Otlp,
-    delivery: Arc<Delivery>,
-    spool: Option<SpoolConfig>,
+    pub(super) name: String,
+    pub(super) delivery: Arc<Delivery>,
+    pub(super) spool: Option<SpoolConfig>,
+    pub(super) way: Way,
     clock: Arc<dyn Clock>,
+}
+
+/// How an endpoint is reached and what it is told: all that can be another after a reload while what waits goes on.
+pub(super) struct Way {
+    otlp: Otlp,
+    config: DeliveryConfig,
+    http: HttpClient,
     interval: Duration,
-    name: String,
-    host: String,
+    /// Of all its settings and secrets, to see whether it is another.
+    pub(super) fingerprint: [u8; 32],
 }
 
 /// What all pushes share.
 pub(super) struct Shared<'a> {
-    pub(super) registry: &'a Registry,
     pub(super) http: &'a HttpClient,
     pub(super) clock: &'a Arc<dyn Clock>,
     /// When the bridge began.
@@ -107,12 +116,12 @@ impl Push {
             check_spool(&spool.directory)?;
         }
         let clock = Arc::clone(shared.clock);
-        let delivery = Arc::new(Delivery::new(config, http, Arc::clone(&clock)).halving(halve));
+        let delivery = Arc::new(Delivery::new(config, http.clone(), Arc::clone(&clock)).halving(halve));
         let name = section.name.clone().unwrap_or_else(|| "default".to_owned());
-        figures::add_push(shared.registry, Arc::clone(&delivery), name.clone());
         let interval = section.interval.or(interval).unwrap_or(INTERVAL);
-        let host = otlp.host().to_owned();
-        Ok(Self { otlp, delivery, spool, clock, interval, name, host })
+        let fingerprint = fingerprint(section, exporter, tls, interval);
+        let way = Way { otlp, config, http, interval, fingerprint };
+        Ok(Self { name, delivery, spool, way, clock })
     }
 
     /// Takes the spool's directory, if one is configured, with what waits in it.
@@ -121,23 +130,33 @@ impl Push {
     }
 
     pub(super) fn summary(&self) -> String {
-        format!("push to {} ({}) every {:?}", self.name, self.host, self.interval)
+        format!("push to {} ({}) every {:?}", self.name, self.way.otlp.host(), self.way.interval)
     }
 
-    /// Pushes until `stop`, then once more, so that the last readings are not lost.
-    pub(super) async fn run(self, registry: Arc<Registry>, stop: impl Future<Output = ()> + Send + 'static) {
+    /// Pushes until `stop`, then once more, so that the last readings are not lost; from time to time by another way.
+    pub(super) async fn run(
+        mut self,
+        registry: Arc<Registry>,
+        mut ways: mpsc::Receiver<Way>,
+        stop: impl Future<Output = ()> + Send + 'static,
+    ) {
         let delivery = Arc::clone(&self.delivery);
         let (stopping, stopped) = tokio::sync::oneshot::channel::<()>();
         let delivered = tokio::spawn(async move {
             // The sender being gone is a stop too.
             delivery.run(async { drop(stopped.await) }).await;
         });
-        let mut beat = tokio::time::interval_at(tokio::time::Instant::now() + self.interval, self.interval);
-        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut beat = beat(self.way.interval);
         let mut stop = pin!(stop);
         loop {
             tokio::select! {
                 () = &mut stop => break,
+                Some(way) = ways.recv() => {
+                    if way.interval != self.way.interval {
+                        beat = self::beat(way.interval);
+                    }
+                    self.go(way);
+                }
                 _ = beat.tick() => self.push(&registry).await,
             }
         }
@@ -146,8 +165,15 @@ impl Push {
         let _ = delivered.await;
     }
 
+    /// Goes on by another way.
+    fn go(&mut self, way: Way) {
+        let before = std::mem::replace(&mut self.way, way);
+        self.way.otlp.go_on_from(before.otlp);
+        self.delivery.go_on_with(&self.way.config, self.way.http.clone());
+    }
+
     async fn push(&self, registry: &Registry) {
-        match self.otlp.render(&registry.current()).await {
+        match self.way.otlp.render(&registry.current()).await {
             Ok(requests) => {
                 for request in requests {
                     let destination = Destination { uri: request.uri, headers: request.headers };
@@ -159,6 +185,31 @@ impl Push {
             Err(error) => tracing::error!(%error, "failed to render a push"),
         }
     }
+}
+
+fn beat(interval: Duration) -> Interval {
+    let mut beat = tokio::time::interval_at(tokio::time::Instant::now() + interval, interval);
+    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    beat
+}
+
+/// Of all that makes the way to an endpoint what it is, the texts of its certificates too.
+fn fingerprint(section: &OtlpSection, exporter: &OtelExporter, tls: &TlsSection, interval: Duration) -> [u8; 32] {
+    let section = OtlpSection { name: None, spool: None, ..section.clone() };
+    let settings = format!("{section:?} {exporter:?} {interval:?}");
+    let headers = section.headers.iter().chain([&exporter.headers]).flatten();
+    let headers = headers.flat_map(|(name, value)| [name.as_bytes(), value.expose_secret().as_bytes()]);
+    let files = [&tls.ca_file, &tls.cert_file, &tls.key_file].into_iter().flatten();
+    let files: Vec<_> = files.map(|path| std::fs::read(path).unwrap_or_default()).collect();
+    let mut digest = Sha256::new();
+    let mut add = |part: &[u8]| {
+        digest.update(part.len().to_le_bytes());
+        digest.update(part);
+    };
+    add(settings.as_bytes());
+    headers.for_each(&mut add);
+    files.iter().for_each(|text| add(text));
+    digest.finalize().into()
 }
 
 /// The spool that a section asks for; without a directory it asks for none.

@@ -39,6 +39,8 @@ struct Counter {
     state: CompletedState,
     /// `state.latest` on this process's clocks.
     latest: Option<Moment>,
+    /// When the counter of another source ended, which this one goes not behind.
+    since: Wall,
 }
 
 impl Completed {
@@ -51,7 +53,13 @@ impl Completed {
     /// Goes on from a state that was kept; `now` finds its place on this process's clocks.
     pub fn restore(&self, state: CompletedState, now: Moment) {
         let latest = state.latest.map(|latest| now.back_to(latest));
-        *self.counter() = Counter { state, latest };
+        *self.counter() = Counter { state, latest, since: Wall::default() };
+    }
+
+    /// Forgets all: from `now` on it counts in another source. It begins at that one's figure of today, but to those who
+    /// saw the counter before as one that was reset now.
+    pub fn begin_anew(&self, now: Moment) {
+        *self.counter() = Counter { since: now.wall, ..Counter::default() };
     }
 
     /// The day and the figure of the last reading, if there was one.
@@ -82,7 +90,9 @@ impl Completed {
     /// it, if the source can tell: on each from the day of the last reading on, for what came between that reading and
     /// midnight, and on days that were counted already, for what came late.
     pub fn observe(&mut self, day: Day, today: u64, before: &[(Day, u64)]) -> Reading {
-        let state = &mut self.counter().state;
+        let mut counter = self.counter();
+        let since = counter.since;
+        let state = &mut counter.state;
         let is_next = state.start.is_some() && day > state.day;
         for (past, items) in before {
             if is_next || state.counted.contains_key(past) {
@@ -92,7 +102,8 @@ impl Completed {
         state.count(day, today);
         state.day = day;
         // A clock that was ahead must not leave a start in the future.
-        let start = state.start.map_or(day.start(), |start| start.min(day.start()));
+        let start = state.start.unwrap_or(since.max(day.start()));
+        let start = if start.day() > day { day.start() } else { start };
         state.start = Some(start);
         Reading::of(FigureId::StagingCompleted, state.total.min(i64::MAX.cast_unsigned())).starting(start)
     }
@@ -165,6 +176,23 @@ mod tests {
             completed.observe(Day(11), 2, &[(Day(10), 8)]),
         ];
         assert_eq!(totals.map(|reading| reading.value), [5, 8, 9, 10].map(Some));
+    }
+
+    #[test]
+    fn in_another_source_it_begins_at_its_figure_and_never_before_the_change() {
+        let noon = Moment { wall: Wall::from_secs(1_705_320_000), mono: std::time::Duration::from_secs(1000) };
+        let day = noon.wall.day();
+        let mut completed = Completed::default();
+        completed.observe(day, 50, &[]);
+        completed.begin_anew(noon);
+        assert_eq!((completed.state(), completed.last()), (None, None));
+        for (today, total) in [(70, 70), (71, 71), (60, 71)] {
+            let reading = completed.observe(day, today, &[]);
+            assert_eq!((reading.value, reading.start), (Some(total), Some(noon.wall)));
+        }
+        assert_eq!(completed.observe(day.next(), 1, &[]).start, Some(noon.wall));
+        let back = Day(day.0 - 3);
+        assert_eq!(completed.observe(back, 1, &[]).start, Some(back.start()), "a clock that was ahead");
     }
 
     #[test]

@@ -8,8 +8,9 @@ mod databases;
 mod figure;
 mod identity;
 
+pub use databases::Databases;
 pub use figure::{FigureConfig, FigureKind};
-pub use identity::identities;
+pub use identity::{Fingerprint, Reads, identities, reads};
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -20,9 +21,6 @@ use bytesize::ByteSize;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
-use bridged::Bridged;
-use databases::Databases;
-
 use super::completed::Completed;
 use super::go::{Go, GoConfig, Route};
 use super::process::{Process, Target};
@@ -31,6 +29,8 @@ use super::sql::Moments;
 use super::{Collector, Plan};
 use crate::catalog::{CustomFigure, Section};
 use crate::http_client::HttpClient;
+use crate::secret;
+use bridged::Bridged;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_BACKOFF: Duration = Duration::from_secs(60);
@@ -73,6 +73,10 @@ impl SourceKind {
             Self::Mysql => "mysql",
             Self::TelemetryJson => "telemetry_json",
         }
+    }
+
+    const fn is_database(self) -> bool {
+        matches!(self, Self::Sqlite | Self::Postgres | Self::Mysql)
     }
 
     const fn reads(self, section: &Section) -> bool {
@@ -176,8 +180,12 @@ pub struct States {
 pub struct Built {
     /// What runs.
     pub plans: Vec<Plan>,
+    /// What each of the plans is, in their order: plans of the same fingerprint read the same in the same way.
+    pub fingerprints: Vec<Fingerprint>,
     /// The operator's figures.
     pub custom: Vec<Arc<CustomFigure>>,
+    /// The databases that are read.
+    pub databases: Databases,
 }
 
 /// Why collectors cannot be built from a config.
@@ -188,12 +196,10 @@ pub struct BuildError {
     problem: String,
 }
 
-/// Builds the collectors of all sections and of the operator's figures; sections that name the same `telemetry_json`
-/// share one request, those that name the same database its connection. The collector of staging counts on in
-/// `completed`.
+/// As [`build_with`], with connections of its own.
 ///
 /// # Errors
-/// When a section lacks a key it needs, or has one that is not its source's.
+/// As [`build_with`].
 pub fn build(
     sections: [Option<&SectionConfig>; 3],
     custom: &BTreeMap<String, SectionConfig>,
@@ -201,9 +207,25 @@ pub fn build(
     http: &HttpClient,
     completed: &Completed,
 ) -> Result<Built, BuildError> {
-    let mut plans = Vec::new();
-    let mut bridged: Vec<Bridged> = Vec::new();
-    let mut databases = Databases::default();
+    build_with(&Databases::default(), sections, custom, megabyte, http, completed)
+}
+
+/// Builds the collectors of all sections and of the operator's figures; sections that name the same `telemetry_json`
+/// share one request, those that name the same database its connection. The collector of staging counts on in
+/// `completed`. A database that is among the `known` keeps its connection.
+///
+/// # Errors
+/// When a section lacks a key it needs, or has one that is not its source's.
+pub fn build_with(
+    known: &Databases,
+    sections: [Option<&SectionConfig>; 3],
+    custom: &BTreeMap<String, SectionConfig>,
+    megabyte: u64,
+    http: &HttpClient,
+    completed: &Completed,
+) -> Result<Built, BuildError> {
+    let (mut plans, mut fingerprints, mut bridged) = (Vec::new(), Vec::new(), Vec::<Bridged>::new());
+    let mut databases = Databases::knowing(known);
     for (section, config) in Section::DOCUMENTED.into_iter().zip(sections) {
         let Some(config) = config else { continue };
         let error = |problem| BuildError { section: section.clone(), problem };
@@ -225,10 +247,12 @@ pub fn build(
                 continue;
             }
         };
+        fingerprints.push(config.fingerprint(section.clone()).map_err(error)?);
         plans.push(config.plan(collector, interval));
     }
     for bridged in bridged {
         let section = bridged.sections[0].clone();
+        fingerprints.push(bridged.fingerprint(megabyte));
         plans.push(bridged.plan(megabyte, http, completed).map_err(|problem| BuildError { section, problem })?);
     }
     let mut figures = Vec::new();
@@ -236,9 +260,10 @@ pub fn build(
         let section = Section::Custom(name.as_str().into());
         let error = |problem| BuildError { section: section.clone(), problem };
         let collector = config.custom(name, &mut databases, &mut figures).map_err(error)?;
+        fingerprints.push(config.fingerprint(section.clone()).map_err(error)?);
         plans.push(config.plan(collector, config.interval.unwrap_or(CUSTOM_INTERVAL)));
     }
-    Ok(Built { plans, custom: figures })
+    Ok(Built { plans, fingerprints, custom: figures, databases: databases.named() })
 }
 
 fn same_secret(a: Option<&SecretString>, b: Option<&SecretString>) -> bool {
@@ -259,7 +284,7 @@ impl SectionConfig {
             return Err(format!("source {} cannot read this section; use {}", source.name(), fitting.join(" or ")));
         }
         let is_server = matches!(source, Postgres | Mysql);
-        let is_sql = is_server || source == Sqlite;
+        let is_sql = source.is_database();
         let (store, staging) = (is_sql && *section == Section::Store, is_sql && *section == Section::Staging);
         let is_custom = !section.is_documented();
         let keys = [
@@ -315,7 +340,13 @@ impl SectionConfig {
 
     /// The key, from the config or its file.
     fn key(&self) -> Result<Option<SecretString>, String> {
-        crate::secret::from_twins("api_key", self.api_key.as_ref(), self.api_key_file.as_deref())
+        secret::from_twins("api_key", self.api_key.as_ref(), self.api_key_file.as_deref())
+    }
+
+    /// What makes its collector what it is, but for a document, which has a megabyte and may have several sections.
+    fn fingerprint(&self, section: Section) -> Result<Fingerprint, String> {
+        let secret = secret::from_twins("password", self.password.as_ref(), self.password_file.as_deref())?;
+        Ok(Fingerprint::of(&[section], self, secret.as_ref(), 0))
     }
 
     fn plan(&self, collector: Box<dyn Collector>, interval: Duration) -> Plan {

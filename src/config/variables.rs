@@ -27,6 +27,7 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("LINKIT_BRIDGE_WEB_LIMITS_IDLE_TIMEOUT", "web.limits.idle_timeout"),
     ("LINKIT_BRIDGE_WEB_TELEMETRY_PATH", "web.telemetry_path"),
     ("LINKIT_BRIDGE_WEB_CONFIG_FILE", "web.config_file"),
+    ("LINKIT_BRIDGE_WEB_ENABLE_LIFECYCLE", "web.enable_lifecycle"),
     ("LINKIT_BRIDGE_WEB_PAGE_TRANSLATION_STRATEGY", "web.page.translation_strategy"),
     ("LINKIT_BRIDGE_WEB_PAGE_TARGET_INFO", "web.page.target_info"),
     ("LINKIT_BRIDGE_WEB_PAGE_SCOPE_LABELS", "web.page.scope_labels"),
@@ -169,8 +170,8 @@ macro_rules! overlay {
 }
 
 overlay!(ServiceConfig: name, version, environment, instance);
-overlay!(WebConfig: listen, unix_socket_mode, systemd_socket, telemetry_path, config_file, api_keys_file, metrics_access;
-    limits, page, api_keys);
+overlay!(WebConfig: listen, unix_socket_mode, systemd_socket, telemetry_path, config_file, api_keys_file, metrics_access,
+    enable_lifecycle; limits, page, api_keys);
 overlay!(super::LimitsSection: connections, connections_per_address, handshake_timeout, header_timeout, request_timeout,
     answer_timeout, idle_timeout);
 overlay!(super::PageSection: translation_strategy, target_info, scope_labels);
@@ -287,7 +288,7 @@ mod tests {
                 "temporality" => "delta",
                 "pid" => "4711",
                 "translation_strategy" => "NoTranslation",
-                "target_info" | "scope_labels" | "systemd_socket" => "false",
+                "target_info" | "scope_labels" | "systemd_socket" | "enable_lifecycle" => "false",
                 "connections" | "connections_per_address" => "64",
                 "completed_type" => "unix_seconds",
                 "expires" => "2027-01-31",

@@ -66,6 +66,11 @@ impl Ledger {
         }
     }
 
+    /// Has other bounds, which what waits already is held to when the next batch is put.
+    pub(super) const fn set_bounds(&mut self, bounds: Bounds) {
+        self.bounds = bounds;
+    }
+
     /// Takes over what a spool held, and its bounds. What was found `damaged` is accepted and dropped at once.
     pub(super) fn restore(
         &mut self,

@@ -13,6 +13,7 @@ use super::retry::{Backoff, Verdict, verdict_of};
 use super::stats::Outcome;
 use super::{Batch, Delivery, Destination};
 use crate::http_client::host_of;
+use crate::outage::{Outage, Word};
 
 /// How much of an endpoint's reason is repeated.
 const REASON_CHARS_MAX: usize = 200;
@@ -25,8 +26,8 @@ pub(super) struct Sender<'a> {
     sizes: Sizes,
     /// What the last settling brought along.
     ahead: Option<Next>,
-    /// The last trouble that was logged, so that an outage is told once and not every 30 s.
-    told: Option<String>,
+    /// The trouble since the last delivery without any, so that it is told once and not every 30 s.
+    outage: Option<Outage>,
 }
 
 /// What an attempt came to.
@@ -35,18 +36,20 @@ struct Decision {
     refused: u64,
     asked: Option<Duration>,
     trouble: Option<String>,
+    /// The status of the answer, if there was one.
+    status: Option<String>,
 }
 
 impl Decision {
     const fn of(outcome: Outcome, trouble: Option<String>) -> Self {
-        Self { outcome, refused: 0, asked: None, trouble }
+        Self { outcome, refused: 0, asked: None, trouble, status: None }
     }
 }
 
 impl<'a> Sender<'a> {
     pub(super) fn new(delivery: &'a Delivery, stopped: watch::Receiver<bool>) -> Self {
         let (backoff, sizes) = (Backoff::new(fastrand::Rng::new()), Sizes::default());
-        Self { delivery, stopped, backoff, sizes, ahead: None, told: None }
+        Self { delivery, stopped, backoff, sizes, ahead: None, outage: None }
     }
 
     /// Sends until the stop, and after it until the queue is empty or an attempt fails.
@@ -83,7 +86,8 @@ impl<'a> Sender<'a> {
             return None;
         }
         let (points, began) = (batch.points, Instant::now());
-        let answer = self.delivery.transport.post(destination, batch.body.clone()).await;
+        let transport = self.delivery.transport();
+        let answer = transport.post(destination, batch.body.clone()).await;
         let mut decision = match answer {
             Ok(answer) => decide(&answer, destination),
             Err(error) => Decision::of(verdict_of(&error), Some(error.to_string())),
@@ -134,43 +138,45 @@ impl<'a> Sender<'a> {
     }
 
     fn tell(&mut self, decision: &Decision, points: u64) {
-        if decision.trouble == self.told {
+        let now = self.delivery.clock.now().mono;
+        let Some(cause) = decision.trouble.as_deref() else {
+            if let Some(outage) = self.outage.take() {
+                let extent = outage.extent(now);
+                let (attempts, after) = (extent.failures, extent.lasting);
+                tracing::info!(attempts, ?after, "batches are delivered again");
+            }
             return;
-        }
+        };
+        let kind = format!("{} {}", decision.outcome.name(), decision.status.as_deref().unwrap_or(cause));
         let refused = decision.refused;
-        match (decision.outcome, &decision.trouble) {
-            (Outcome::Success, None) => tracing::info!("batches are delivered again"),
-            (Outcome::Success | Outcome::Partial, trouble) => {
-                let remark = trouble.as_deref().unwrap_or_default();
-                tracing::warn!(
+        match self.outage.get_or_insert_with(|| Outage::beginning(now)).fail(&kind, now) {
+            Some(Word::News) => match decision.outcome {
+                Outcome::Success | Outcome::Partial => tracing::warn!(
                     points,
                     refused,
-                    remark,
+                    remark = cause,
                     "the endpoint took a batch with a remark; refused points are not sent again"
-                );
-            }
-            (Outcome::Divided, trouble) => {
-                let cause = trouble.as_deref().unwrap_or_default();
-                tracing::warn!(
+                ),
+                Outcome::Divided => tracing::warn!(
                     points,
                     cause,
                     "a batch is too large for the endpoint and is sent in parts; have it take more, or lower otlp.max_request_bytes"
-                );
-            }
-            (Outcome::Rejected, trouble) => {
-                let cause = trouble.as_deref().unwrap_or_default();
-                tracing::error!(
+                ),
+                Outcome::Rejected => tracing::error!(
                     points,
                     cause,
                     "a batch was refused for good and is dropped; check the endpoint and its headers"
-                );
+                ),
+                Outcome::Retry | Outcome::Unanswered => {
+                    tracing::warn!(cause, "a batch could not be delivered; it waits and is sent again");
+                }
+            },
+            Some(Word::Still(extent)) => {
+                let (attempts, after, outcome) = (extent.failures, extent.lasting, decision.outcome.name());
+                tracing::warn!(outcome, cause, attempts, ?after, "deliveries go on in trouble");
             }
-            (Outcome::Retry | Outcome::Unanswered, trouble) => {
-                let cause = trouble.as_deref().unwrap_or_default();
-                tracing::warn!(cause, "a batch could not be delivered; it waits and is sent again");
-            }
+            None => {}
         }
-        self.told.clone_from(&decision.trouble);
     }
 }
 
@@ -186,17 +192,18 @@ fn decide(answer: &Reply, destination: &Destination) -> Decision {
         let host = host_of(&destination.uri).unwrap_or_default();
         Some(format!("{host} answered with {}: {reason}", answer.status))
     };
-    match answer.verdict {
+    let (outcome, trouble) = match answer.verdict {
         Verdict::Taken => {
             let outcome = if answer.refused > 0 { Outcome::Partial } else { Outcome::Success };
-            let remark = Some(reason).filter(|reason| answer.refused > 0 || !reason.is_empty());
-            Decision { refused: answer.refused, ..Decision::of(outcome, remark) }
+            (outcome, Some(&reason).filter(|reason| answer.refused > 0 || !reason.is_empty()).cloned())
         }
-        Verdict::Again => Decision { asked: answer.asked, ..Decision::of(Outcome::Retry, trouble()) },
+        Verdict::Again => (Outcome::Retry, trouble()),
         // Whether it can be divided is seen there.
-        Verdict::TooLarge => Decision::of(Outcome::Divided, trouble()),
-        Verdict::Refused => Decision::of(Outcome::Rejected, trouble()),
-    }
+        Verdict::TooLarge => (Outcome::Divided, trouble()),
+        Verdict::Refused => (Outcome::Rejected, trouble()),
+    };
+    let asked = answer.asked.filter(|_| answer.verdict == Verdict::Again);
+    Decision { refused: answer.refused, asked, status: Some(answer.status.clone()), ..Decision::of(outcome, trouble) }
 }
 
 /// The readable start of what an endpoint says, without anything we sent it in a header: it may repeat our key.

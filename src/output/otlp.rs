@@ -108,11 +108,13 @@ pub enum OtlpError {
 pub struct Otlp {
     exporter: MetricExporter,
     kept: Kept,
+    address: String,
     host: String,
     is_secure: bool,
     headers: HeaderMap,
     compression: Compression,
     message_bytes_max: usize,
+    temporality: Temporality,
     told: Mutex<Told>,
 }
 
@@ -151,11 +153,21 @@ impl Otlp {
             kept,
             host,
             is_secure: address.starts_with("https://"),
+            address,
             headers: headers(&config.headers)?,
             compression: config.compression,
             message_bytes_max: config.message_bytes_max,
+            temporality: config.temporality,
             told: Mutex::new(Told::new(config.temporality, config.began)),
         })
+    }
+
+    /// Goes on from what `before` told its receiver, where this is the same and is told in the same way: it is to have no
+    /// growth twice, and hears what is gone.
+    pub fn go_on_from(&mut self, before: Self) {
+        if (&self.address, self.temporality) == (&before.address, before.temporality) {
+            self.told = before.told;
+        }
     }
 
     /// The receiver's host and port, which may be shown.

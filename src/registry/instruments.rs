@@ -1,7 +1,7 @@
 //! The SDK's side: the provider for what is recorded into, the one reader on it, and from its data to families.
 
 use std::borrow::Cow;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use opentelemetry::metrics::{Histogram as SdkHistogram, Meter, MeterProvider};
@@ -66,7 +66,7 @@ pub(super) struct Instruments {
     resource: Vec<(String, String)>,
     scope: Arc<Scope>,
     durations: Durations,
-    figures: Arc<SdkFigures>,
+    figures: Mutex<Arc<SdkFigures>>,
 }
 
 impl Instruments {
@@ -91,7 +91,7 @@ impl Instruments {
             resource: told,
             scope,
             durations: Durations::new(histograms(&meter)),
-            figures: Arc::new(SdkFigures::new(resource, ours, custom)),
+            figures: Mutex::new(Arc::new(SdkFigures::new(resource, ours, custom))),
         }
     }
 
@@ -108,6 +108,18 @@ impl Instruments {
     /// The scope of the bridge's own families.
     pub(super) const fn scope(&self) -> &Arc<Scope> {
         &self.scope
+    }
+
+    /// Has other custom figures from now on; snapshots that are out keep theirs.
+    pub(super) fn set_custom(&self, custom: &[Arc<CustomFigure>]) {
+        let mut figures = self.figures.lock().unwrap_or_else(PoisonError::into_inner);
+        if !figures.is_of(custom) {
+            *figures = Arc::new(figures.with_custom(custom));
+        }
+    }
+
+    fn figures(&self) -> Arc<SdkFigures> {
+        Arc::clone(&self.figures.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Records a duration; `attributes` sorted by key.
@@ -127,12 +139,12 @@ impl Instruments {
             recorded.push(metrics);
             families.extend(guests);
         }
-        Ok((SdkMetrics::new(recorded, Arc::clone(&self.figures)), families))
+        Ok((SdkMetrics::new(recorded, self.figures()), families))
     }
 
     /// The same where nothing could be collected.
     pub(super) fn nothing(&self) -> (SdkMetrics, Vec<Family>) {
-        (SdkMetrics::new(Vec::new(), Arc::clone(&self.figures)), Vec::new())
+        (SdkMetrics::new(Vec::new(), self.figures()), Vec::new())
     }
 }
 

@@ -2,8 +2,8 @@
 
 use tokio::sync::watch;
 
-use super::Registry;
 use super::unit::Unit;
+use super::{Registry, State};
 use crate::reading::{Age, Readings};
 
 impl Registry {
@@ -12,16 +12,18 @@ impl Registry {
     pub fn restore(&self, units: Vec<Readings>) {
         let now = self.clock.now();
         let mut state = self.state();
-        for mut unit in units.into_iter().filter(|unit| Age::of(now.since(unit.taken), self.ages).is_shown()) {
+        let State { ages, custom, held, undated, leftovers, layouts, .. } = &mut *state;
+        for mut unit in units.into_iter().filter(|unit| Age::of(now.since(unit.taken), *ages).is_shown()) {
             let key = (unit.section.clone(), std::mem::take(&mut unit.unit));
-            if state.held.contains_key(&key) {
+            if held.contains_key(&key) {
                 continue;
             }
             if unit.taken.wall >= now.wall {
-                state.undated.insert(key.clone());
+                undated.insert(key.clone());
             }
-            let unit = Unit::new(unit, None, &self.custom, &mut state.layouts);
-            state.held.insert(key, unit);
+            let unit = Unit::new(unit, None, None, custom, layouts);
+            leftovers.insert(key.clone());
+            held.insert(key, unit);
         }
         drop(state);
         self.changed();

@@ -85,6 +85,16 @@ impl SdkFigures {
         Self { resource, scope, custom: custom.to_vec(), built: OnceLock::new(), collecting: Mutex::default() }
     }
 
+    /// The same with other custom figures.
+    pub(super) fn with_custom(&self, custom: &[Arc<CustomFigure>]) -> Self {
+        Self::new(self.resource.clone(), self.scope.clone(), custom)
+    }
+
+    /// Whether it has these custom figures.
+    pub(super) fn is_of(&self, custom: &[Arc<CustomFigure>]) -> bool {
+        *self.custom == *custom
+    }
+
     fn build(&self) -> Built {
         let reader = SharedReader::new();
         let custom = self.custom.clone();

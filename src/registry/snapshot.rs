@@ -24,6 +24,8 @@ pub struct Snapshot {
     pub sections: [SectionStatus; 3],
     /// The state of each collector and section it reads, in the document's order, the operator's own last.
     pub collectors: Vec<CollectorStatus>,
+    /// Whether every collector has ended its first attempt; those that came later turn it back no more.
+    pub is_ready: bool,
     /// The version the source of some section states of itself.
     pub source_version: Option<String>,
     /// The same in the SDK's form, for its own exporters.

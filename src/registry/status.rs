@@ -1,9 +1,7 @@
 //! What is said of sections and collectors: how old they are, what of them was never read, whether they are up.
 
-use std::collections::BTreeMap;
-
 use super::families::Figures;
-use super::{CollectorStatus, Registry, SectionStatus, State};
+use super::{Collected, CollectorStatus, Registry, SectionStatus, State};
 use crate::catalog::{FigureId, Section, json_fields};
 use crate::clock::Moment;
 use crate::reading::{Age, Reading};
@@ -18,7 +16,7 @@ impl Registry {
         now: Moment,
     ) -> Age {
         let units = state.held.iter().filter(|((section, _), _)| *section == status.section);
-        let oldest = units.map(|(_, unit)| Age::of(now.since(unit.readings.taken), self.ages)).max();
+        let oldest = units.map(|(_, unit)| Age::of(now.since(unit.readings.taken), state.ages)).max();
         let documented = sections.iter().find(|section| section.section == status.section).map(|section| section.age);
         documented.max(oldest).unwrap_or(Age::Never)
     }
@@ -48,7 +46,7 @@ impl Registry {
             if reading.value.is_none() {
                 status.absent.push(field.name);
             }
-            status.age = status.age.max(Age::of(now.since(taken), self.ages));
+            status.age = status.age.max(Age::of(now.since(taken), state.ages));
             status.measured =
                 Some(status.measured.map_or(taken, |oldest| if taken.mono < oldest.mono { taken } else { oldest }));
         }
@@ -57,31 +55,30 @@ impl Registry {
         }
         status
     }
+}
 
-    /// The bridge's own figures about one collector; whether it is up is not known before its first attempt.
-    pub(super) fn add_collector_figures(
-        &self,
-        figures: &mut Figures,
-        status: &CollectorStatus,
-        errors: &BTreeMap<&'static str, u64>,
-        now: Moment,
-    ) {
-        let attributes = vec![("collector", status.section.name().to_owned()), ("source", status.source.to_owned())];
-        let mut add = |figure, value| {
-            figures.add(Reading { attributes: attributes.clone(), ..Reading::of(figure, value) }, now.wall);
-        };
-        add(FigureId::CollectorStaleness, status.age.as_figure());
-        if let Some(up) = status.up {
-            add(FigureId::CollectorUp, u64::from(up));
-        }
-        if let Some(success) = status.last_success {
-            add(FigureId::CollectorLastSuccess, success.wall.0);
-        }
-        for (class, count) in errors {
-            let mut attributes = attributes.clone();
-            attributes.insert(0, ("class", (*class).to_owned()));
-            let errors = Reading::of(FigureId::CollectorErrors, *count).starting(self.started.wall);
-            figures.add(Reading { attributes, ..errors }, now.wall);
-        }
+/// The bridge's own figures about one collector; whether it is up is not known before its first attempt.
+pub(super) fn add_collector_figures(
+    figures: &mut Figures,
+    status: &CollectorStatus,
+    collected: &Collected,
+    now: Moment,
+) {
+    let attributes = vec![("collector", status.section.name().to_owned()), ("source", status.source.to_owned())];
+    let mut add = |figure, value| {
+        figures.add(Reading { attributes: attributes.clone(), ..Reading::of(figure, value) }, now.wall);
+    };
+    add(FigureId::CollectorStaleness, status.age.as_figure());
+    if let Some(up) = status.up {
+        add(FigureId::CollectorUp, u64::from(up));
+    }
+    if let Some(success) = status.last_success {
+        add(FigureId::CollectorLastSuccess, success.wall.0);
+    }
+    for (class, count) in &collected.errors {
+        let mut attributes = attributes.clone();
+        attributes.insert(0, ("class", (*class).to_owned()));
+        let errors = Reading::of(FigureId::CollectorErrors, *count).starting(collected.since);
+        figures.add(Reading { attributes, ..errors }, now.wall);
     }
 }

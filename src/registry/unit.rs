@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::snapshot::{Point, PointValue};
 use crate::catalog::{CustomFigure, Kind, Section};
 use crate::clock::{Moment, Wall};
-use crate::reading::{CustomReading, Readings};
+use crate::reading::{CustomReading, Reading, Readings};
 
 /// The coarsest time a receiver keeps: Prometheus tells milliseconds apart.
 const TIME_STEP: Duration = Duration::from_millis(1);
@@ -38,10 +38,12 @@ pub(super) type Held = BTreeMap<(Section, String), Unit>;
 
 impl Unit {
     /// A unit as it was read, of the custom figures those that are `known`. It goes on from the one `before`: counters
-    /// keep their start, and at the same time other values get a later one.
+    /// keep their start, and at the same time other values get a later one. Where the source became another at `since`,
+    /// no counter began before.
     pub(super) fn new(
         mut readings: Readings,
         before: Option<&Self>,
+        since: Option<Wall>,
         known: &BTreeSet<String>,
         layouts: &mut u64,
     ) -> Self {
@@ -49,6 +51,9 @@ impl Unit {
         custom.sort_by(|a, b| (a.figure.name(), &a.attributes).cmp(&(b.figure.name(), &b.attributes)));
         if let Some(before) = before {
             readings.go_on_from(&before.readings);
+        }
+        for reading in readings.values.iter_mut().filter(|reading| reading.figure.figure().kind == Kind::Counter) {
+            reading.start = begun(reading.start, before.is_some(), since);
         }
         let mut custom = custom.into_iter().peekable();
         let mut series = Vec::new();
@@ -61,7 +66,7 @@ impl Unit {
             }
             let held =
                 before.and_then(|before| before.series(&figure).map(|series| (&*series.points, before.readings.taken)));
-            let points = points(of_figure, &figure, held, readings.taken);
+            let points = points(of_figure, &figure, held, since, readings.taken);
             let last = before.and_then(|before| before.series(&figure)).filter(|last| last.has_series_of(&points));
             let layout = last.map_or_else(|| next(layouts), |last| last.layout);
             series.push(CustomSeries { figure, points, layout });
@@ -78,6 +83,13 @@ impl Unit {
     /// Gives its figures other layouts.
     pub(super) fn lay_out(&mut self, layouts: &mut u64) {
         self.custom.iter_mut().for_each(|series| series.layout = next(layouts));
+    }
+
+    /// Leaves the figures to another unit that has them by now, for none is to stand twice; whether nothing is left.
+    pub(super) fn leave_to(&mut self, other: &Self) -> bool {
+        let is_there = |reading: &Reading| other.readings.values.iter().any(|held| held.same_series(reading));
+        self.readings.values.retain(|reading| !is_there(reading));
+        self.readings.values.is_empty() && self.custom.is_empty()
     }
 
     /// Whether all figures are as in `other`.
@@ -116,6 +128,12 @@ impl CustomSeries {
     }
 }
 
+/// Since when a counter counts whose source became another at `since`: for who read the old one, it began anew there.
+fn begun(start: Option<Wall>, goes_on: bool, since: Option<Wall>) -> Option<Wall> {
+    let first = if goes_on { None } else { since };
+    start.map_or(first, |start| Some(since.map_or(start, |since| start.max(since))))
+}
+
 /// A layout that there was not before.
 fn next(layouts: &mut u64) -> Option<u64> {
     *layouts += 1;
@@ -127,8 +145,10 @@ fn points(
     readings: impl Iterator<Item = CustomReading>,
     figure: &CustomFigure,
     held: Option<(&[Point], Moment)>,
+    since: Option<Wall>,
     taken: Moment,
 ) -> Arc<[Point]> {
+    let goes_on = held.is_some();
     let (held, before) = held.unwrap_or((&[], taken));
     let mut held = held.iter().peekable();
     let point = |reading: CustomReading| {
@@ -138,7 +158,8 @@ fn points(
             PointValue::Number(number) => Some((number, point.start.map(Wall), before)),
             PointValue::Histogram(_) => None,
         });
-        let start = (figure.kind() == Kind::Counter).then(|| reading.counter_start(previous)).flatten();
+        let start =
+            (figure.kind() == Kind::Counter).then(|| begun(reading.counter_start(previous), goes_on, since)).flatten();
         // A clock set back can put a start behind its value, which no receiver understands.
         let start = start.filter(|start| *start <= taken.wall);
         Point {

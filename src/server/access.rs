@@ -14,6 +14,7 @@ use serde::Deserialize;
 use super::App;
 use super::error::{ApiError, seconds};
 use super::keys::{Refusal, Scope};
+use super::lifecycle::RELOAD_PATH;
 use super::peer::Peer;
 use super::routes::TELEMETRY_PATH;
 
@@ -42,21 +43,28 @@ pub(super) fn to_telemetry(app: &App, request: &Request, answer: impl FnOnce() -
 
 /// The answer of a page's route, or a refusal.
 pub(super) fn to_page(app: &App, request: &Request, answer: impl FnOnce() -> Response) -> Response {
-    if app.config.metrics_access == MetricsAccess::Open {
+    if app.shown.get().config.metrics_access == MetricsAccess::Open {
         return answer();
     }
-    let is_admitted = request.extensions().get::<Admitted>().is_some();
-    let admitted = if is_admitted { Ok(()) } else { admit(app, request, Scope::Metrics) };
-    let mut response = admitted.map_or_else(refused_page, |()| answer());
+    let mut response = refusal(app, request).unwrap_or_else(answer);
     // A cache on the way knows of `Authorization`, and not of our other headers.
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 
+/// The refusal of a request that may not read the pages, nor have the bridge reload.
+pub(super) fn refusal(app: &App, request: &Request) -> Option<Response> {
+    let is_open = app.shown.get().config.metrics_access == MetricsAccess::Open;
+    if is_open || request.extensions().get::<Admitted>().is_some() {
+        return None;
+    }
+    admit(app, request, Scope::Metrics).err().map(refused_page)
+}
+
 /// Whether the route of `path` asks for a key itself.
 pub(super) fn asks_for_key(app: &App, path: &str) -> bool {
-    let is_page = path == "/" || path == app.config.telemetry_path;
-    path == TELEMETRY_PATH || is_page && app.config.metrics_access == MetricsAccess::Key
+    let is_page = path == "/" || path == app.path || path == RELOAD_PATH;
+    path == TELEMETRY_PATH || is_page && app.shown.get().config.metrics_access == MetricsAccess::Key
 }
 
 fn admit(app: &App, request: &Request, scope: Scope) -> Result<(), Refusal> {

@@ -1,7 +1,8 @@
 //! Liveness, readiness and health: three questions with three answers.
 //!
 //! - `/-/healthy`: does the process answer? Never depends on a source.
-//! - `/-/ready`: has every collector finished its first attempt, well or badly? A dead source does not hide the others.
+//! - `/-/ready`: has every collector finished its first attempt, well or badly? A dead source does not hide the others,
+//!   and what a reload adds does not turn it back.
 //! - `/api/v1/health`: are the figures good? For people and Linkit's clients.
 
 use std::fmt::Write as _;
@@ -39,7 +40,8 @@ pub(super) async fn ping(State(app): State<App>) -> Response {
 pub(super) async fn health(State(app): State<App>) -> Response {
     let snapshot = app.registry.current();
     let (status, code) = judge(&snapshot.collectors, snapshot.sections.iter().all(|section| section.has_source));
-    let version = app.info.version.as_deref().or(snapshot.source_version.as_deref()).unwrap_or_default();
+    let face = app.shown.get();
+    let version = face.config.version.as_deref().or(snapshot.source_version.as_deref()).unwrap_or_default();
     let health = Health { status, version, environment: &app.info.environment, timestamp: app.timestamp() };
     json(code, &health)
 }
@@ -52,7 +54,7 @@ pub(super) async fn healthy() -> &'static str {
 /// `GET /-/ready`
 pub(super) async fn ready(State(app): State<App>) -> Response {
     let snapshot = app.registry.current();
-    let is_ready = snapshot.collectors.iter().all(|collector| collector.attempts > 0);
+    let is_ready = snapshot.is_ready;
     let mut body = String::from(if is_ready { "ready\n" } else { "not ready: first attempts are under way\n" });
     for collector in &snapshot.collectors {
         let _ = writeln!(body, "{} ({}): {}", collector.section.name(), collector.source, state(collector));

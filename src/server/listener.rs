@@ -20,7 +20,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -45,20 +45,44 @@ const REFUSAL_SAID_EVERY: Duration = Duration::from_secs(60);
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 const HEADERS_MAX: usize = 64;
 
+/// How long the loop may take to show that it turns.
+const TURN_MAX: Duration = Duration::from_secs(5);
+
+/// Shows whether the accept loop still turns; clones show the same loop's.
+#[derive(Clone, Debug, Default)]
+pub struct Turn(Arc<Signs>);
+
+#[derive(Debug, Default)]
+struct Signs {
+    asked: Notify,
+    given: Notify,
+}
+
+impl Turn {
+    /// Whether the loop comes round within some seconds.
+    pub async fn turns(&self) -> bool {
+        // One that was given late answers another question.
+        let given = self.0.given.notified();
+        self.0.asked.notify_one();
+        timeout(TURN_MAX, given).await.is_ok()
+    }
+}
+
+/// What is served, and under which terms.
+pub(super) struct Served {
+    pub(super) router: Router,
+    pub(super) limits: Limits,
+    pub(super) door: Arc<Door>,
+    pub(super) web: Option<WebConfigFile>,
+    pub(super) turn: Turn,
+}
+
 /// Serves until `stop`, then lets requests under way finish for at most `grace`; what is still open then is cut.
-pub(super) async fn serve(
-    router: Router,
-    limits: Limits,
-    door: Arc<Door>,
-    web: Option<WebConfigFile>,
-    sockets: Vec<Socket>,
-    stop: impl Future<Output = ()>,
-    grace: Duration,
-) {
-    let limits = limits.within_files();
+pub(super) async fn serve(served: Served, sockets: Vec<Socket>, stop: impl Future<Output = ()>, grace: Duration) {
+    let Served { router, limits, door, web, turn } = served;
     let mut connections = Connections {
         router,
-        limits,
+        limits: limits.within_files(),
         door: Arc::clone(&door),
         web,
         closing: watch::Sender::new(()),
@@ -67,12 +91,13 @@ pub(super) async fn serve(
         said: None,
     };
     let mut stop = pin!(stop);
-    let mut turn = 0;
+    let mut next = 0;
     loop {
         tokio::select! {
             biased;
             () = &mut stop => break,
-            (stream, peer) = accept(&sockets, &mut turn, &door) => connections.start(stream, peer),
+            () = turn.0.asked.notified() => turn.0.given.notify_waiters(),
+            (stream, peer) = accept(&sockets, &mut next, &door) => connections.start(stream, peer),
         }
     }
     drop(sockets);
@@ -81,14 +106,14 @@ pub(super) async fn serve(
 
 /// The next connection of any socket, in turns: a flood at one must not keep the others waiting. Survives every error: a
 /// server that stops accepting is worse than a slow one.
-async fn accept(sockets: &[Socket], turn: &mut usize, door: &Door) -> (Stream, Peer) {
+async fn accept(sockets: &[Socket], next: &mut usize, door: &Door) -> (Stream, Peer) {
     let mut is_failing = false;
     loop {
         let accepted = poll_fn(|cx| {
             for step in 0..sockets.len() {
-                let at = (*turn + step) % sockets.len();
+                let at = (*next + step) % sockets.len();
                 if let Poll::Ready(accepted) = sockets[at].poll_accept(cx) {
-                    *turn = at + 1;
+                    *next = at + 1;
                     return Poll::Ready(accepted);
                 }
             }

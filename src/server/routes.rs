@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use percent_encoding::percent_decode_str;
 
 use super::error::{ApiError, json_bytes, method_not_allowed};
+use super::face::Face;
 use super::measure::measured;
 use super::{App, Document, Page, access, encoding};
 use crate::output::prometheus::{self, Format, Last, Selection, View};
@@ -36,8 +37,10 @@ pub(super) async fn telemetry(State(app): State<App>, request: Request) -> Respo
 }
 
 fn document(app: &App) -> Response {
+    // The face first: what is then gathered is at least as new as it.
+    let face = app.shown.get();
     let snapshot = app.registry.current();
-    let document = app.documents.get(snapshot.version, |_| render_document(app, &snapshot));
+    let document = face.documents.get(snapshot.version, |_| render_document(app, &face, &snapshot));
     match &*document {
         Ok(document) => {
             let mut response = json_bytes(StatusCode::OK, Body::from(document.body.clone()));
@@ -52,8 +55,8 @@ fn document(app: &App) -> Response {
     }
 }
 
-fn render_document(app: &App, snapshot: &Snapshot) -> Result<Document, telemetry_json::Unavailable> {
-    let rendered = telemetry_json::render(snapshot, &app.config.json)?;
+fn render_document(app: &App, face: &Face, snapshot: &Snapshot) -> Result<Document, telemetry_json::Unavailable> {
+    let rendered = telemetry_json::render(snapshot, &face.config.json)?;
     app.rendered.count(TELEMETRY_JSON, JSON, rendered.body.len());
     let list = |names: String| HeaderValue::try_from(names).ok().filter(|names| !names.is_empty());
     let (stale, absent) = (list(rendered.stale.join(",")), list(rendered.absent.join(",")));
@@ -65,18 +68,19 @@ fn render_document(app: &App, snapshot: &Snapshot) -> Result<Document, telemetry
 /// `X-Prometheus-Scrape-Timeout-Seconds` needs no reading: nothing here waits for a source, so the answer is as early as
 /// it can be, whatever time the scraper has.
 pub(super) async fn metrics(State(app): State<App>, request: Request) -> Response {
-    measured(&app, &app.config.telemetry_path, &request, || access::to_page(&app, &request, || page(&app, &request)))
+    measured(&app, &app.path, &request, || access::to_page(&app, &request, || page(&app, &request)))
 }
 
 /// Either of them by a method it does not serve.
 pub(super) async fn refused(State(app): State<App>, request: Request) -> Response {
     let path = request.uri().path();
-    let route = if path == TELEMETRY_PATH { TELEMETRY_PATH } else { &app.config.telemetry_path };
+    let route = if path == TELEMETRY_PATH { TELEMETRY_PATH } else { &app.path };
     measured(&app, route, &request, || method_not_allowed(request.uri()))
 }
 
 fn page(app: &App, request: &Request) -> Response {
     let Wish { format, content_type, coding } = wish(app, request.headers());
+    let face = app.shown.get();
     let snapshot = app.registry.current();
     let selection = match Selection::of(sections(request.uri().query().unwrap_or_default()), &snapshot) {
         Ok(selection) => selection,
@@ -85,7 +89,7 @@ fn page(app: &App, request: &Request) -> Response {
         }
     };
     let view = View { syntax: format.syntax, escaping: format.escaping, selection };
-    let page = app.pages.get(&view, snapshot.version, |last| render_page(app, &snapshot, &view, last));
+    let page = face.pages.get(&view, snapshot.version, |last| render_page(app, &face, &snapshot, &view, last));
     let (body, encoding) = page.body.coded(coding);
     let mut response = Response::new(Body::from(body));
     let headers = response.headers_mut();
@@ -145,9 +149,9 @@ fn gather(joined: &::prometheus::Registry) -> Vec<MetricFamily> {
     })
 }
 
-fn render_page(app: &App, snapshot: &Snapshot, view: &View, last: Option<&Page>) -> Page {
+fn render_page(app: &App, face: &Face, snapshot: &Snapshot, view: &View, last: Option<&Page>) -> Page {
     let last = last.map(|page| Last::new(page.body.plain(), &page.lines)).unwrap_or_default();
-    let rendered = prometheus::render_after(&last, snapshot, &gather(&app.joined), &app.config.page, view);
+    let rendered = prometheus::render_after(&last, snapshot, &gather(&app.joined), &face.config.page, view);
     app.rendered.count(PROMETHEUS, view.syntax.name(), rendered.body.len());
     for dropped in app.rendered.news(rendered.dropped) {
         tracing::warn!("left out of the scrape page: {dropped}");

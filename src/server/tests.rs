@@ -13,6 +13,7 @@ use tower::ServiceExt as _;
 use super::*;
 use crate::catalog::{FigureId, Section};
 use crate::clock::ManualClock;
+use crate::output::prometheus::PageConfig;
 use crate::output::telemetry_json::tests::{DOCUMENTED, read, readings, registry};
 use crate::reading::{Ages, Reading};
 use crate::registry::AttemptReport;
@@ -74,11 +75,11 @@ impl Bridge {
     ) -> Self {
         // The scope is the same on every series here; it would only make them long.
         let page = PageConfig { scope_labels: false, ..PageConfig::default() };
-        let mut config = ServerConfig { page, ..ServerConfig::default() };
+        let face = FaceConfig { page, version: Some("1.4.2".to_owned()), ..FaceConfig::default() };
+        let mut config = ServerConfig { face, ..ServerConfig::default() };
         edit(&mut config);
         let info = ServerInfo {
             service: "shop <1>".to_owned(),
-            version: Some("1.4.2".to_owned()),
             environment: "production".to_owned(),
             clock: Arc::<ManualClock>::clone(&clock),
         };
@@ -296,13 +297,13 @@ fn a_path_that_cannot_be_served_is_an_error_not_a_panic() {
 fn f8_i23_the_page_is_at_the_specifications_port_and_for_this_host_alone_unless_told() {
     let config = ServerConfig::default();
     assert_eq!(config.listen, [Address::from(SocketAddr::from((Ipv4Addr::LOCALHOST, 9464)))]);
-    assert_eq!((config.telemetry_path.as_str(), config.page), ("/metrics", PageConfig::default()));
+    assert_eq!((config.telemetry_path.as_str(), config.face.page), ("/metrics", PageConfig::default()));
 }
 
 #[tokio::test]
 async fn routes_of_an_embedding_program_stand_beside_the_bridges_own() {
     let (registry, clock) = registry();
-    let info = ServerInfo { service: String::new(), version: None, environment: String::new(), clock };
+    let info = ServerInfo { service: String::new(), environment: String::new(), clock };
     let server = Server::new(ServerConfig::default(), registry, prometheus::Registry::new(), info).unwrap();
     let router = server.with_routes(Router::new().route("/mine", get(async || "mine"))).router();
     for (path, expected) in [("/mine", StatusCode::OK), ("/metrics", StatusCode::OK), ("/none", StatusCode::NOT_FOUND)]

@@ -125,6 +125,7 @@ fn snapshot(families: Vec<Family>, resource: Vec<(String, String)>) -> Snapshot 
         families,
         sections: Section::DOCUMENTED.map(section),
         collectors: Vec::new(),
+        is_ready: true,
         source_version: None,
         metrics: Default::default(),
     }

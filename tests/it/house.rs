@@ -10,6 +10,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("catalog", &[]),
     ("clock", &[]),
     ("directory", &[]),
+    ("outage", &[]),
+    ("supervisor", &[]),
     ("secret", &[]),
     ("yaml", &[]),
     ("http_client", &[]),
@@ -17,13 +19,13 @@ const EDGES: &[(&str, &[&str])] = &[
     ("reading", &["catalog", "clock"]),
     ("collector", &["catalog", "clock", "reading", "http_client", "secret"]),
     ("registry", &["catalog", "clock", "reading"]),
-    ("scheduler", &["catalog", "clock", "collector", "reading", "registry"]),
+    ("scheduler", &["catalog", "clock", "collector", "outage", "reading", "registry"]),
     ("state", &["catalog", "clock", "collector", "directory", "reading"]),
     ("output", &["catalog", "clock", "reading", "registry"]),
-    ("delivery", &["clock", "directory", "http_client"]),
     ("server", &["catalog", "clock", "output", "reading", "registry", "secret", "yaml"]),
     ("config", &["collector", "output", "reading", "server", "yaml"]),
     ("demo", &["clock", "collector", "config", "secret"]),
+    ("delivery", &["clock", "directory", "http_client", "outage"]),
     (
         "app",
         &[
@@ -41,9 +43,10 @@ const EDGES: &[(&str, &[&str])] = &[
             "secret",
             "server",
             "state",
+            "supervisor",
         ],
     ),
-    ("cli", &["app", "clock", "config", "demo", "logging", "secret"]),
+    ("cli", &["app", "clock", "config", "demo", "logging", "secret", "supervisor"]),
     ("main", &["cli"]),
 ];
 

@@ -38,6 +38,7 @@ mod process;
 mod push;
 mod receivers;
 mod registry;
+mod reload;
 mod scrapes;
 mod server;
 mod spool;

@@ -17,7 +17,7 @@ use linkit_bridge::catalog::{Section, json_fields};
 use linkit_bridge::clock::{Clock, SystemClock};
 use linkit_bridge::reading::{Ages, Reading, Readings};
 use linkit_bridge::registry::{AttemptReport, Registry};
-use linkit_bridge::server::{ApiKey, Server, ServerConfig, ServerInfo, bind};
+use linkit_bridge::server::{ApiKey, FaceConfig, Server, ServerConfig, ServerInfo, bind};
 use secrecy::SecretString;
 use tower::ServiceExt as _;
 
@@ -39,11 +39,11 @@ pub(crate) fn run() -> Result<()> {
         read(&registry, &*clock, 0);
         let config = ServerConfig {
             keys: vec![ApiKey::from_secret("bench", &SecretString::from(KEY))],
+            face: FaceConfig { version: Some("1.0.0".to_owned()), ..FaceConfig::default() },
             ..ServerConfig::default()
         };
         let info = ServerInfo {
             service: "linkit".to_owned(),
-            version: Some("1.0.0".to_owned()),
             environment: "bench".to_owned(),
             clock: clock.clone(),
         };

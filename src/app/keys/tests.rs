@@ -30,14 +30,12 @@ impl Drop for Files {
     }
 }
 
-fn read_with(web: &str, credentials: Option<&Path>) -> Result<Sources, String> {
+fn read_with(web: &str, credentials: Option<&Path>) -> Result<KeySources, String> {
     let config = Config::parse("c", &format!("web: {{ {web} }}\n"), &|_| None).unwrap();
-    let directory = credentials.map(|path| path.display().to_string());
-    Sources::read(&config.web, &|name| directory.clone().filter(|_| name == CREDENTIALS))
-        .map_err(|error| error.to_string())
+    KeySources::read(&config.web, credentials).map_err(|error| error.to_string())
 }
 
-fn read(web: &str) -> Result<Sources, String> {
+fn read(web: &str) -> Result<KeySources, String> {
     read_with(web, None)
 }
 
@@ -109,17 +107,13 @@ struct Running {
 }
 
 impl Running {
-    fn new(sources: Sources) -> Self {
+    fn new(sources: KeySources) -> Self {
         use crate::registry::Registry;
         let clock = Arc::new(ManualClock::at(Wall::from_secs(1_705_314_600)));
         let registry = Arc::new(Registry::new(clock.clone(), crate::reading::Ages::default(), &[]));
         let config = crate::server::ServerConfig { keys: sources.keys(), ..crate::server::ServerConfig::default() };
-        let info = crate::server::ServerInfo {
-            service: String::new(),
-            version: None,
-            environment: String::new(),
-            clock: clock.clone(),
-        };
+        let info =
+            crate::server::ServerInfo { service: String::new(), environment: String::new(), clock: clock.clone() };
         let server = crate::server::Server::new(config, registry, prometheus::Registry::new(), info).unwrap();
         Self { files: KeyFiles::new(server.keys(), sources, clock), server }
     }
@@ -193,7 +187,7 @@ async fn a_reload_takes_other_keys_or_none_of_them() {
     let running = Running::new(read(&format!("api_keys: [ {{ name: a, key_file: {path} }} ]")).unwrap());
     let reload = |web: &str| {
         let config = Config::parse("c", &format!("web: {{ {web} }}\n"), &|_| None).unwrap();
-        running.files.reload(&config.web, &|_| None)
+        KeySources::read(&config.web, None).map(|read| running.files.turn_to(read))
     };
     assert!(reload("api_keys: [ { name: b, key: new }, { name: c, key_file: /nowhere } ]").is_err());
     assert!(running.takes("file-1").await && !running.takes("new").await);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use super::{BODY_MAX, SectionConfig, TIMEOUT, same_secret};
+use super::{BODY_MAX, Fingerprint, SectionConfig, TIMEOUT, same_secret};
 use crate::catalog::Section;
 use crate::collector::Plan;
 use crate::collector::completed::Completed;
@@ -36,6 +36,12 @@ impl Bridged {
         self.interval = self.interval.min(other.interval);
         self.sections.extend(other.sections);
         Ok(())
+    }
+
+    /// What makes the collector what it is.
+    pub(super) fn fingerprint(&self, megabyte: u64) -> Fingerprint {
+        let config = SectionConfig { interval: Some(self.interval), ..self.config.clone() };
+        Fingerprint::of(&self.sections, &config, self.key.as_ref(), megabyte)
     }
 
     pub(super) fn plan(self, megabyte: u64, http: &HttpClient, completed: &Completed) -> Result<Plan, String> {

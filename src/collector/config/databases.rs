@@ -25,13 +25,16 @@ const BUDGET_MAX: Duration = Duration::from_secs(20);
 /// Most collections of a store: each is a series, and the registry has places for so many.
 const COLLECTIONS_MAX: usize = 100;
 
-/// The databases that sections have named so far.
-#[derive(Default)]
-pub(super) struct Databases(Vec<Database>);
+/// The databases that sections name, each with its connection.
+#[derive(Clone, Default)]
+pub struct Databases(Vec<Database>);
 
+#[derive(Clone)]
 struct Database {
     place: Place,
+    kind: Option<SourceKind>,
     source: Source,
+    is_named: bool,
 }
 
 /// What makes a database the same, with the same rights in it.
@@ -51,14 +54,26 @@ impl Place {
 }
 
 impl Databases {
+    /// Those of a bridge that runs, of which no section has named one yet.
+    pub(super) fn knowing(known: &Self) -> Self {
+        Self(known.0.iter().map(|held| Database { is_named: false, ..held.clone() }).collect())
+    }
+
+    /// Those that sections have named.
+    pub(super) fn named(mut self) -> Self {
+        self.0.retain(|held| held.is_named);
+        self
+    }
+
     /// The database a section names.
     fn source(&mut self, config: &SectionConfig) -> Result<Source, String> {
-        let place = config.place()?;
-        if let Some(same) = self.0.iter().find(|held| held.place.is_same(&place)) {
+        let (place, kind) = (config.place()?, config.source);
+        if let Some(same) = self.0.iter_mut().find(|held| held.kind == kind && held.place.is_same(&place)) {
+            same.is_named = true;
             return Ok(same.source.clone());
         }
         let source = config.database(place.clone())?;
-        self.0.push(Database { place, source: source.clone() });
+        self.0.push(Database { place, kind, source: source.clone(), is_named: true });
         Ok(source)
     }
 }

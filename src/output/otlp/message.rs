@@ -38,18 +38,25 @@ pub(super) fn complete(message: &mut ExportMetricsServiceRequest, snapshot: &Sna
                 metric.name.starts_with(CUSTOM_PREFIX) || FIGURES.iter().any(|figure| figure.name == metric.name);
             let Some(family) = snapshot.family(&metric.name).filter(|_| is_ours) else { continue };
             numbers(metric).iter_mut().for_each(|point| tell_point(point, family));
+            leave_out_lost(metric, family);
         }
     }
 }
 
-/// Adds the resource's attributes that were learned after the SDK's resource was made.
+/// Writes the resource's attributes as they are by now: some are learned, or change, after the SDK's resource was made.
 fn tell_resource(metrics: &mut ResourceMetrics, snapshot: &Snapshot) {
-    let resource = metrics.resource.get_or_insert_default();
-    for (key, value) in &snapshot.resource {
-        if !resource.attributes.iter().any(|pair| pair.key == *key) {
-            let value = AnyValue { value: Some(Value::StringValue(value.clone())) };
-            resource.attributes.push(KeyValue { key: key.clone(), value: Some(value), ..KeyValue::default() });
-        }
+    let attribute = |(key, value): &(String, String)| {
+        let value = AnyValue { value: Some(Value::StringValue(value.clone())) };
+        KeyValue { key: key.clone(), value: Some(value), ..KeyValue::default() }
+    };
+    metrics.resource.get_or_insert_default().attributes = snapshot.resource.iter().map(attribute).collect();
+}
+
+/// Leaves out the distributions that the snapshot has no more: instruments forget nothing.
+fn leave_out_lost(metric: &mut Metric, family: &Family) {
+    let Some(Data::Histogram(histogram)) = &mut metric.data else { return };
+    if histogram.data_points.len() > family.points.len() {
+        histogram.data_points.retain(|point| find(&point.attributes, family).is_some());
     }
 }
 
@@ -62,14 +69,19 @@ pub(super) fn numbers(metric: &mut Metric) -> &mut [NumberDataPoint] {
     }
 }
 
-fn tell_point(point: &mut NumberDataPoint, family: &Family) {
-    let mut attributes: Vec<_> = point.attributes.iter().map(|pair| (pair.key.as_str(), text(pair))).collect();
+/// Where a family has the point of these attributes.
+fn find(attributes: &[KeyValue], family: &Family) -> Option<usize> {
+    let mut attributes: Vec<_> = attributes.iter().map(|pair| (pair.key.as_str(), text(pair))).collect();
     attributes.sort_unstable();
     let found = family.points.binary_search_by(|held| {
         let held = held.attributes.iter().map(|(key, value)| (key.as_str(), value.as_str()));
         held.cmp(attributes.iter().copied())
     });
-    if let Ok(at) = found {
+    found.ok()
+}
+
+fn tell_point(point: &mut NumberDataPoint, family: &Family) {
+    if let Some(at) = find(&point.attributes, family) {
         point.time_unix_nano = family.points[at].time;
         // 0 is OTLP's "not known": better than the SDK's time of creation, which would make up a reset.
         point.start_time_unix_nano = family.points[at].start.unwrap_or(0);

@@ -90,6 +90,7 @@ fn snapshot(mut families: Vec<Family>) -> Snapshot {
         families,
         sections: Section::DOCUMENTED.map(section),
         collectors: Vec::new(),
+        is_ready: true,
         source_version: None,
         metrics: Default::default(),
     }

@@ -37,7 +37,8 @@ impl Running {
         let address = sockets[1].address().unwrap();
         let (stop, stopped) = oneshot::channel();
         let door = Arc::<Door>::default();
-        let task = tokio::spawn(serve(router, limits, Arc::clone(&door), None, sockets, async { _ = stopped.await }, GRACE));
+        let served = Served { router, limits, door: Arc::clone(&door), web: None, turn: Turn::default() };
+        let task = tokio::spawn(serve(served, sockets, async { _ = stopped.await }, GRACE));
         Self { address, door, stop, task }
     }
 

@@ -15,7 +15,7 @@ fn key(name: &str) -> ApiKey {
 /// A bridge with a key a scope, one for both, and guarded pages.
 fn guarded() -> Bridge {
     Bridge::with(|config| {
-        config.metrics_access = MetricsAccess::Key;
+        config.face.metrics_access = MetricsAccess::Key;
         config.keys =
             vec![key("telemetry"), key("metrics").with_scopes(&[Scope::Metrics]), key("both").with_scopes(&Scope::ALL)];
     })

@@ -124,7 +124,7 @@ fn a_reload_fills_no_bucket_unless_the_limit_is_another() {
 async fn answer(written: &Written, path: &str, header: Option<(&str, &str)>) -> (StatusCode, http::HeaderMap, String) {
     let (registry, clock) = registry();
     let key = ApiKey::from_secret("test", &SecretString::from("k-1"));
-    let info = ServerInfo { service: "shop".to_owned(), version: None, environment: String::new(), clock };
+    let info = ServerInfo { service: "shop".to_owned(), environment: String::new(), clock };
     let config = ServerConfig { keys: vec![key], ..ServerConfig::default() };
     let server = Server::new(config, registry, prometheus::Registry::new(), info).unwrap();
     let routes = axum::Router::new().route("/own", axum::routing::get(|| async { "own" }));

@@ -18,7 +18,6 @@ use linkit_bridge::collector::config::{Built, build};
 use linkit_bridge::collector::{Attempt, Collector, ErrorClass, Plan};
 use linkit_bridge::config::Config;
 use linkit_bridge::http_client::HttpClient;
-use linkit_bridge::output::telemetry_json::JsonConfig;
 use linkit_bridge::registry::{Registry, Snapshot};
 use linkit_bridge::scheduler;
 use linkit_bridge::server::{ApiKey, Server, ServerConfig, ServerInfo};
@@ -87,7 +86,7 @@ impl Bench {
         let sections = [config.runtime.as_ref(), config.store.as_ref(), config.staging.as_ref()];
         let custom = config.custom.as_ref().unwrap();
         let built = build(sections, custom, config.megabyte(), &HttpClient::new(), &Completed::default());
-        let Built { plans, custom } = built.unwrap();
+        let Built { plans, custom, .. } = built.unwrap();
         let clock: Arc<dyn Clock> = Arc::new(TokioClock::starting_at(at));
         let registry = Arc::new(Registry::with_custom(Arc::clone(&clock), config.ages(), &[], &custom));
         let mut panics = BTreeMap::new();
@@ -291,13 +290,8 @@ fn config(world: World, url: &str, path: &str) -> String {
 
 fn router(registry: &Arc<Registry>, clock: &Arc<dyn Clock>) -> Router {
     let keys = vec![ApiKey::from_secret("test", &SecretString::from(KEY))];
-    let config = ServerConfig { keys, json: JsonConfig::default(), ..ServerConfig::default() };
-    let info = ServerInfo {
-        service: "shop".to_owned(),
-        version: None,
-        environment: "test".to_owned(),
-        clock: Arc::clone(clock),
-    };
+    let config = ServerConfig { keys, ..ServerConfig::default() };
+    let info = ServerInfo { service: "shop".to_owned(), environment: "test".to_owned(), clock: Arc::clone(clock) };
     Server::new(config, Arc::clone(registry), prometheus::Registry::new(), info).unwrap().router()
 }
 

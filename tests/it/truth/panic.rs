@@ -30,7 +30,7 @@ async fn a_panic_is_said_once_with_its_collector_which_reads_again_and_no_other_
         [
             "WARN failed to read the source collector=\"store\" source=\"sqlite\" class=\"panic\" \
              error=the collector panicked (planted); this is a defect, please report it",
-            "INFO the source is read again collector=\"store\" source=\"sqlite\"",
+            "INFO the source is read again collector=\"store\" source=\"sqlite\" attempts=2 after=20s",
         ]
     );
 }

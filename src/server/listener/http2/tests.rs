@@ -36,7 +36,8 @@ impl Client {
         let service = hyper::service::service_fn(move |request: HttpRequest<Incoming>| {
             TowerToHyperService::new(router.clone()).call(request)
         });
-        let task = tokio::spawn(serve(Box::new(served), service, Limits::default(), Progress::new(), closing.subscribe()));
+        let task =
+            tokio::spawn(serve(Box::new(served), service, Limits::default(), Progress::new(), closing.subscribe()));
         let mut client = Self { stream, closing, task, start: Instant::now() };
         client.stream.write_all(PREFACE).await.unwrap();
         client.send(SETTINGS, 0, 0, settings).await;

@@ -1,0 +1,102 @@
+//! The server of a config: the service it speaks for, who may read, and how the pages are. Where it listens is in
+//! `listen`, whose keys it takes in `keys`.
+
+use std::sync::Arc;
+
+use super::keys::KeySources;
+use super::listen::{self, Listen};
+use super::{Fixed, figures};
+use crate::config::{Config, Otel};
+use crate::output::telemetry_json::JsonConfig;
+use crate::server::{Address, FaceConfig, Reloader, Server, ServerConfig, ServerInfo, WebConfigFile};
+
+/// The server, with its keys as they are now.
+pub(super) fn server(
+    config: &Config,
+    keys: &KeySources,
+    listen: &Listen,
+    resource: &[(String, String)],
+    joined: &prometheus::Registry,
+    fixed: &Fixed,
+    reloader: &Reloader,
+) -> anyhow::Result<Server> {
+    let default = ServerConfig::default();
+    keys.warn(&*fixed.clock);
+    let has_guard = config.web.metrics_access.is_some() || config.web.config_file.is_some();
+    let is_public = |address: &&Address| matches!(address, Address::Tcp(address) if !address.ip().is_loopback());
+    for address in listen.addresses().iter().filter(|address| !has_guard && is_public(address)) {
+        tracing::warn!(
+            %address,
+            "the scrape page is open to all who reach this address: set web.metrics_access to key, or to open if it is \
+             meant, or web.config_file"
+        );
+    }
+    let server_config = ServerConfig {
+        listen: listen.addresses().to_vec(),
+        telemetry_path: config.web.telemetry_path.clone().unwrap_or(default.telemetry_path),
+        keys: keys.keys(),
+        face: face(config, &fixed.otel),
+    };
+    let info = ServerInfo {
+        service: attribute(resource, "service.name").unwrap_or_default(),
+        environment: attribute(resource, "deployment.environment.name").unwrap_or_default(),
+        clock: Arc::clone(&fixed.clock),
+    };
+    let (registry, reloader) = (Arc::clone(&fixed.registry), Some(reloader.clone()));
+    let server = Server::with_reloads(server_config, registry, joined.clone(), info, reloader)?;
+    Ok(server.with_limits(listen::limits(config)))
+}
+
+/// The same server under the web configuration that is named, if one is.
+pub(super) fn guarded(
+    config: &Config,
+    server: Server,
+    fixed: &Fixed,
+) -> anyhow::Result<(Server, Option<WebConfigFile>)> {
+    let Some(file) = config.web.config_file.as_deref() else { return Ok((server, None)) };
+    let file = WebConfigFile::load(file, Arc::clone(&fixed.clock))?;
+    figures::add_web_config(&fixed.registry, file.clone());
+    Ok((server.with_web_config(file.clone()), Some(file)))
+}
+
+/// The attributes of the service the figures are of. What the config leaves out comes from the `OTEL_*` variables.
+pub(super) fn resource(config: &Config, otel: &Otel, port: Option<u16>) -> Vec<(String, String)> {
+    let service = &config.service;
+    let mut resource = otel.resource.clone();
+    let mut set = |key: &str, value: &Option<String>| {
+        if let Some(value) = value {
+            resource.retain(|(held, _)| held != key);
+            resource.push((key.to_owned(), value.clone()));
+        }
+    };
+    set("service.name", &service.name);
+    set("service.version", &service.version);
+    set("deployment.environment.name", &service.environment);
+    set("service.instance.id", &service.instance);
+    let mut fill = |key: &str, value: String| {
+        if !resource.iter().any(|(held, _)| held == key) {
+            resource.push((key.to_owned(), value));
+        }
+    };
+    fill("service.name", "linkit".to_owned());
+    // As a scrape would label it, so that both ways lead to the same instance; a random id would be a new one each start.
+    let host = sysinfo::System::host_name().unwrap_or_else(|_| "localhost".to_owned());
+    fill("service.instance.id", port.map_or_else(|| host.clone(), |port| format!("{host}:{port}")));
+    resource
+}
+
+/// An attribute of the service.
+fn attribute(resource: &[(String, String)], key: &str) -> Option<String> {
+    resource.iter().find(|(held, _)| held == key).map(|(_, value)| value.clone())
+}
+
+/// How the pages are and who may read them: what of the server a reload can change, but for the keys.
+pub(super) fn face(config: &Config, otel: &Otel) -> FaceConfig {
+    FaceConfig {
+        version: attribute(&resource(config, otel, None), "service.version"),
+        metrics_access: config.web.metrics_access.unwrap_or_default(),
+        json: JsonConfig { version: config.service.version.clone(), megabyte: config.megabyte() },
+        page: config.web.page(),
+        lifecycle: config.web.enable_lifecycle.unwrap_or_default(),
+    }
+}
