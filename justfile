@@ -32,6 +32,26 @@ peers:
 check:
     .ci/run
 
+# Licences, bans, sources and advisories of all three lock files.
+deny:
+    .ci/deny
+
+# What the documents have from the code, written anew.
+docs:
+    LINKIT_BRIDGE_TEST_BLESS=1 cargo test --test it docs
+
+# Manual pages and completions for shells, as packages carry them.
+assets OUT="target/assets":
+    cargo run --example assets -- {{OUT}}
+
+# The bill of materials of the release binary, CycloneDX 1.5 in JSON; installs cargo-cyclonedx once, in some minutes.
+sbom:
+    deploy/sbom
+
+# The release binary, built twice and compared bit by bit; prints its size and SHA-256.
+release OUT="target/dist":
+    deploy/release {{OUT}}
+
 # One fuzz target for some time, such as `just fuzz config 600`; `fuzz/run` runs them all.
 fuzz TARGET SECONDS="60":
     fuzz/run {{TARGET}} {{SECONDS}}

@@ -1,5 +1,8 @@
 //! The command line: arguments → config → app → exit code. Flags are named by the custom of Prometheus exporters.
+//!
+//! The next command is one `Command`; what it does stands in a file of its own in `cli/`, or in `app`.
 
+mod figures;
 mod key;
 
 use std::collections::BTreeMap;
@@ -10,7 +13,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
-use clap::{Args, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -20,6 +24,7 @@ use crate::config::{CONFIG_FILE, Config, Env, unknown_variables};
 use crate::demo::{self, Demo, DemoArgs, Overlay};
 use crate::logging::{self, Format, Level};
 use crate::supervisor::Supervisor;
+use figures::FiguresArgs;
 use key::KeyArgs;
 
 /// Failed start: an address is taken, a thing it needs is not to be had.
@@ -47,6 +52,8 @@ enum Command {
     Key(KeyArgs),
     /// Shows the bridge at work on a simulated shop; needs no config and no backend.
     Demo(DemoArgs),
+    /// Lists every figure: its names, unit, kind, attributes and meaning; needs no config.
+    Figures(FiguresArgs),
 }
 
 #[derive(Clone, Debug, Args)]
@@ -80,6 +87,24 @@ struct Flags {
     log_format: Format,
 }
 
+/// The command line itself, for what is made from it: the manual page, completions for shells.
+#[must_use]
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+/// What was built, in the form of the Prometheus exporters. Nothing of when or by whom, so that a build can be repeated.
+fn version() -> String {
+    let revision = option_env!("BUILD_REVISION").unwrap_or("unknown");
+    let features = if cfg!(feature = "malloc") { "malloc" } else { "none" };
+    format!(
+        "linkit-bridge, version {} (revision: {revision})\n  platform: {}/{}\n  features: {features}",
+        env!("CARGO_PKG_VERSION"),
+        std::env::consts::OS,
+        std::env::consts::ARCH,
+    )
+}
+
 /// Runs the program to its end, with its arguments and its environment.
 pub fn run(args: impl Iterator<Item = OsString>, environment: impl Iterator<Item = (OsString, OsString)>) -> ExitCode {
     let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
@@ -88,12 +113,20 @@ pub fn run(args: impl Iterator<Item = OsString>, environment: impl Iterator<Item
     let env: Env<'_> = &|name| environment.get(name).cloned();
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
+        Err(error) if error.kind() == ErrorKind::DisplayVersion => {
+            say(&version());
+            return ExitCode::SUCCESS;
+        }
         Err(error) => {
-            // Help and version are no errors; clap prints each where it belongs.
+            // Help is no error; clap prints each where it belongs.
             let _ = error.print();
             return ExitCode::from(if error.use_stderr() { EXIT_USAGE } else { 0 });
         }
     };
+    if let Some(Command::Figures(args)) = &cli.command {
+        say(&args.render());
+        return ExitCode::SUCCESS;
+    }
     logging::start(cli.flags.log_level, cli.flags.log_format);
     for (name, nearest) in unknown_variables(environment.keys().map(String::as_str)) {
         tracing::warn!(variable = name, nearest, "ignored: no setting has this variable");
@@ -123,8 +156,10 @@ pub fn run(args: impl Iterator<Item = OsString>, environment: impl Iterator<Item
         match cli.command {
             Some(Command::Check) => check(&config, env).await,
             Some(Command::Demo(args)) => serve(config, Some(args), &cli.flags, &environment).await,
-            // `key` has returned by now.
-            Some(Command::Serve | Command::Key(_)) | None => serve(config, None, &cli.flags, &environment).await,
+            // `figures` and `key` have returned by now.
+            Some(Command::Serve | Command::Figures(_) | Command::Key(_)) | None => {
+                serve(config, None, &cli.flags, &environment).await
+            }
         }
     });
     // A query of SQLite that would not be interrupted must not hold up the exit.

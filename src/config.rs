@@ -4,6 +4,7 @@
 //! is a parameter, read in `main` and nowhere else. The next setting is one field in its struct and one line in `config/variables.rs`.
 
 mod error;
+mod file;
 mod keys;
 mod limits;
 mod otel;
@@ -169,8 +170,7 @@ impl Config {
     /// When the file cannot be read, is no YAML, or a key or value of it or of a variable is wrong.
     pub fn load(file: Option<&Path>, env: Env<'_>) -> Result<Self, ConfigError> {
         let text = match file {
-            Some(file) => std::fs::read_to_string(file)
-                .map_err(|error| ConfigError::Read { file: file.to_owned(), cause: error.to_string() })?,
+            Some(file) => file::read(file)?,
             None => String::new(),
         };
         let name = file.map_or_else(|| "config".to_owned(), |file| file.display().to_string());

@@ -29,6 +29,16 @@ pub fn from_twins(
     }
 }
 
+/// A stranger's text with asterisks in the place of a secret that it repeats. What has less than four letters may be a
+/// word of any text, and stays.
+#[must_use]
+pub fn struck_out(text: &str, secret: Option<&SecretString>) -> String {
+    match secret.map(ExposeSecret::expose_secret).filter(|secret| secret.len() >= 4) {
+        Some(secret) => text.replace(secret, "***"),
+        None => text.to_owned(),
+    }
+}
+
 /// The secret that `file` holds alone; `what` names it in errors.
 ///
 /// # Errors
@@ -60,6 +70,14 @@ pub fn read_text(what: &str, file: &Path) -> Result<SecretString, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_repeats_a_secret_is_struck_out() {
+        let secret = |text: &str| Some(SecretString::from(text));
+        assert_eq!(struck_out("no s3cret, s3cret!", secret("s3cret").as_ref()), "no ***, ***!");
+        assert_eq!(struck_out("no one is here", secret("no").as_ref()), "no one is here");
+        assert_eq!(struck_out("no one", None), "no one");
+    }
 
     #[test]
     fn a_file_gives_its_secret_without_the_line_end() {

@@ -26,6 +26,9 @@ pub(crate) fn read<T: DeserializeOwned + Default>(text: &str) -> Result<T, Refus
     })
 }
 
+/// Longest text of a library, in characters: some repeat a value whole.
+const PLAIN_CHARS_MAX: usize = 300;
+
 fn problem(error: &serde_saphyr::Error) -> String {
     match error {
         serde_saphyr::Error::SerdeUnknownField { field, expected, .. } => {
@@ -49,9 +52,25 @@ pub(crate) fn plain(text: &str) -> String {
         ("\"friendly\" duration", "not a duration; write 250ms, 5s or 1m30s"),
         ("expected sequence", "not a list; write [ first, second ]"),
         ("expected parsable string", "not a size; write 64MiB or 1MB"),
+        ("expected string scalar", "not a single value; write one, in quotes if it has signs of YAML"),
+        ("expected mapping start", "not a map; write key: value"),
+        ("simple key expected", "a colon is missing behind a key; write key: value"),
+        ("unclosed quote", "a quote is opened and never closed; close it"),
+        ("tab", "a tab stands where YAML has spaces; indent by spaces"),
+        ("unexpected character", "a character that YAML does not have, perhaps one that is not seen; remove it"),
+        ("unknown anchor", "an alias without its anchor; write the value out, in quotes if it begins with *"),
+        ("recursive references", "an anchor within itself; write the value out"),
+        ("only valid inside a block", "a list in dashes within braces; write it as [ first, second ]"),
+        ("YAML major version", "a version of YAML that is not known; leave the line out"),
+        ("recursion limit", "nested deeper than any setting is; take the outer brackets away"),
+        ("budget breached", "nested or repeated more than any setting is; write it out plainly"),
+        ("non-finite float", "a number without end; write one that is meant"),
     ];
+    if let Some(key) = text.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`')) {
+        return format!("the key {} is missing; add it", shown(key));
+    }
     let remedy = remedies.into_iter().find(|(part, _)| text.contains(part));
-    remedy.map_or_else(|| without_quoted(text), |(_, remedy)| remedy.to_owned())
+    remedy.map_or_else(|| without_quoted(text), |(_, remedy)| remedy.to_owned()).chars().take(PLAIN_CHARS_MAX).collect()
 }
 
 /// What stands in a file, for an error: its first word, for after a forgotten colon the rest may be a secret.

@@ -102,13 +102,13 @@ impl SourceKind {
 pub struct SectionConfig {
     /// The kind of source.
     pub source: Option<SourceKind>,
-    /// Time from one reading to the next.
+    /// Time from one reading to the next; default 5s, of the store and of `telemetry_json` 15s, of custom figures 30s.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::optional")]
     pub interval: Option<Duration>,
-    /// Time after which an attempt is cancelled.
+    /// Time after which an attempt is cancelled; default 5s, or twice the budget if that is longer.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::optional")]
     pub timeout: Option<Duration>,
-    /// Longest wait after repeated errors.
+    /// Longest wait after repeated errors; default 60s.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::optional")]
     pub max_backoff: Option<Duration>,
     /// process: its pid.
@@ -120,27 +120,27 @@ pub struct SectionConfig {
     pub name: Option<String>,
     /// sqlite: the database file.
     pub path: Option<PathBuf>,
-    /// sqlite, postgres, mysql, store: the collections to count; the documented five belong to it.
+    /// sqlite, postgres, mysql, store: the collections to count; default: the documented five.
     pub collections: Option<Vec<String>>,
-    /// sqlite, postgres, mysql, store: the tables of those collections that are not called as they are.
+    /// sqlite, postgres, mysql, store: the tables of the collections; default: each is called as its collection.
     pub tables: Option<BTreeMap<String, String>>,
-    /// sqlite, postgres, mysql: longest time of one query.
+    /// sqlite, postgres, mysql: longest time of one query, at most 20s; default 250ms.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::optional")]
     pub count_budget: Option<Duration>,
     /// sqlite, postgres, mysql, custom: the figures.
     pub figures: Option<Vec<FigureConfig>>,
-    /// sqlite, postgres, mysql, custom: longest time of one query.
+    /// sqlite, postgres, mysql, custom: longest time of one query, at most 20s; default 250ms.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::optional")]
     pub query_budget: Option<Duration>,
-    /// sqlite, postgres, mysql, staging: the table.
+    /// sqlite, postgres, mysql, staging: the table; default `staging`.
     pub table: Option<String>,
-    /// sqlite, postgres, mysql, staging: the column with an item's state.
+    /// sqlite, postgres, mysql, staging: the column with an item's state; default `status`.
     pub status_column: Option<String>,
-    /// sqlite, postgres, mysql, staging: the column with the time an item was completed.
+    /// sqlite, postgres, mysql, staging: the column with the time an item was completed; default `completed`.
     pub completed_column: Option<String>,
     /// sqlite, postgres, mysql, staging: how that column stores times.
     pub completed_type: Option<Moments>,
-    /// sqlite, postgres, mysql, staging: the states' values in the status column.
+    /// sqlite, postgres, mysql, staging: the states' values in the status column; default their names.
     pub states: Option<States>,
     /// telemetry_json, go: the base address of the backend. postgres, mysql: the database, without a password.
     pub url: Option<String>,
@@ -154,13 +154,13 @@ pub struct SectionConfig {
     pub api_key: Option<SecretString>,
     /// telemetry_json: a file that holds the key.
     pub api_key_file: Option<PathBuf>,
-    /// telemetry_json, go: the largest answer that is read.
+    /// telemetry_json, go: the largest answer that is read; default 1MiB, of each page of go 2MiB.
     pub body_max: Option<ByteSize>,
-    /// go: the path of its expvar page, or `false`.
+    /// go: the path of its expvar page, or `false`; default `/debug/vars`.
     pub expvar: Option<Route>,
-    /// go: the path of its scrape page, or `false`.
+    /// go: the path of its scrape page, or `false`; default `/metrics`.
     pub metrics: Option<Route>,
-    /// go: the path of its goroutine profile, or `false`.
+    /// go: the path of its goroutine profile, or `false`; default `/debug/pprof/goroutine?debug=1`.
     pub pprof: Option<Route>,
 }
 

@@ -34,7 +34,7 @@ pub enum OtlpProtocol {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TlsSection {
-    /// The authorities to trust in the place of the system's.
+    /// The authorities to trust; default the system's.
     pub ca_file: Option<PathBuf>,
     /// The client's certificate, with its chain.
     pub cert_file: Option<PathBuf>,

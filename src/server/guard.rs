@@ -157,8 +157,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
                 self.progress.set(Step::Head);
                 self.follow();
             }
-            let read = &buf.filled()[before..];
-            self.heads.take(read).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+            self.heads.take(&mut buf.filled_mut()[before..]);
         }
         Poll::Ready(result)
     }

@@ -3,8 +3,6 @@
 //! httparse takes a lone LF for an end too, which the standard allows; a proxy before us may not, and then the two
 //! disagree where a request ends. It knows lines, not what they say.
 
-use std::fmt;
-
 /// What was seen of the heads on one connection.
 #[derive(Debug)]
 pub(super) struct Heads {
@@ -24,43 +22,35 @@ enum Place {
     /// Within a head.
     Within,
     /// After a head that a body may follow, which is free to hold any bytes. Such a request is the last on its
-    /// connection.
+    /// connection, as is one that was refused.
     After,
 }
 
 /// Enough bytes to tell `GET ` and `HEAD ` from other methods.
 const METHOD: usize = 5;
 
-/// A line of a head that ends in LF alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct BareLf;
-
-impl fmt::Display for BareLf {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a line of the request's head ends without CR")
-    }
-}
-
-impl std::error::Error for BareLf {}
-
 impl Heads {
     pub(super) const fn new() -> Self {
         Self { place: Place::Before, start: [0; METHOD], line: 0, last: 0 }
     }
 
-    /// Takes the next bytes of the connection.
-    pub(super) fn take(&mut self, mut bytes: &[u8]) -> Result<(), BareLf> {
-        while self.place != Place::After && !bytes.is_empty() {
-            let end = bytes.iter().position(|byte| *byte == b'\n');
-            let part = &bytes[..end.map_or(bytes.len(), |end| end + 1)];
-            self.take_part(part, end.is_some())?;
-            bytes = &bytes[part.len()..];
+    /// Takes the next bytes of the connection. A lone LF becomes a NUL, which no head may hold: whoever parses the head
+    /// refuses it with the answer that wrong heads get.
+    pub(super) fn take(&mut self, bytes: &mut [u8]) {
+        let mut from = 0;
+        while self.place != Place::After && from < bytes.len() {
+            let end = bytes[from..].iter().position(|byte| *byte == b'\n').map(|end| from + end);
+            let to = end.map_or(bytes.len(), |end| end + 1);
+            if self.take_part(&bytes[from..to], end.is_some()) {
+                bytes[to - 1] = 0;
+                self.place = Place::After;
+            }
+            from = to;
         }
-        Ok(())
     }
 
-    /// Takes bytes of one line, with its LF if it `ends`.
-    fn take_part(&mut self, part: &[u8], ends: bool) -> Result<(), BareLf> {
+    /// Takes bytes of one line, with its LF if it `ends`; whether that stands alone.
+    fn take_part(&mut self, part: &[u8], ends: bool) -> bool {
         if self.place == Place::Before {
             for (at, byte) in (self.line..METHOD).zip(part) {
                 self.start[at] = *byte;
@@ -70,10 +60,10 @@ impl Heads {
         self.last = part[part.len() - 1];
         self.line += part.len();
         if !ends {
-            return Ok(());
+            return false;
         }
         if before != b'\r' || self.line < 2 {
-            return Err(BareLf);
+            return true;
         }
         let is_empty = self.line == 2;
         self.line = 0;
@@ -84,7 +74,7 @@ impl Heads {
             Place::Within if is_empty => Place::After,
             _ => Place::Within,
         };
-        Ok(())
+        false
     }
 }
 
@@ -93,13 +83,13 @@ mod tests {
     use super::*;
 
     /// What becomes of `text`, in one piece and byte by byte.
-    fn taken(text: &str) -> Result<(), BareLf> {
-        let (mut whole, mut bytes) = (Heads::new(), Heads::new());
-        let in_one = whole.take(text.as_bytes());
-        let in_parts = text.as_bytes().chunks(1).try_for_each(|byte| bytes.take(byte));
-        assert_eq!(in_one, in_parts, "{text:?}");
-        assert_eq!(whole.place, bytes.place, "{text:?}");
-        in_one
+    fn taken(text: &str) -> String {
+        let (mut whole, mut parts) = (text.as_bytes().to_vec(), text.as_bytes().to_vec());
+        Heads::new().take(&mut whole);
+        let mut heads = Heads::new();
+        parts.chunks_mut(1).for_each(|byte| heads.take(byte));
+        assert_eq!(whole, parts, "{text:?}");
+        String::from_utf8(whole).unwrap()
     }
 
     #[test]
@@ -109,23 +99,24 @@ mod tests {
             "\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\nHEAD / HTTP/1.1\r\nHost: x\r\n\r\nGET /",
             "POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\na\nb\n\nc\n\nd",
         ] {
-            assert_eq!(taken(text), Ok(()), "{text:?}");
+            assert_eq!(taken(text), text);
         }
     }
 
     #[test]
-    fn a_lone_lf_is_found_wherever_a_head_may_be() {
+    fn a_lone_lf_is_spoiled_wherever_a_head_may_be() {
+        // Each stands for the first lone LF.
         for text in [
-            "\n",
-            "GET / HTTP/1.1\n",
-            "GET / HTTP/1.1\r\nHost: x\n\r\n",
-            "GET / HTTP/1.1\r\nHost: x\r\n\n",
-            "GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\n",
-            "HEAD / HTTP/1.1\r\n\r\n\n",
-            "POST / HTTP/1.1\nContent-Length: 1\r\n\r\n",
-            "GETS / HTTP/1.1\r\nA: b\n\r\n",
+            "^",
+            "GET / HTTP/1.1^",
+            "GET / HTTP/1.1\r\nHost: x^\r\n\n",
+            "GET / HTTP/1.1\r\nHost: x\r\n^",
+            "GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1^",
+            "HEAD / HTTP/1.1\r\n\r\n^",
+            "POST / HTTP/1.1^Content-Length: 1\r\n\r\n",
+            "GETS / HTTP/1.1\r\nA: b^\r\n",
         ] {
-            assert_eq!(taken(text), Err(BareLf), "{text:?}");
+            assert_eq!(taken(&text.replace('^', "\n")), text.replace('^', "\0"));
         }
     }
 }

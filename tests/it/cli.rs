@@ -4,9 +4,15 @@ use std::net::{TcpListener, TcpStream};
 use std::process::Output;
 use std::time::{Duration, Instant};
 
+use linkit_bridge::catalog::FIGURES;
+
 use crate::support::Directory;
 use crate::support::bridge::{Bridge, KEY, command};
 use crate::support::http::get;
+
+#[path = "../../examples/assets.rs"]
+#[allow(dead_code, reason = "its `main` is for the example")]
+mod assets;
 
 fn run(args: &[&str], env: &[(&str, &str)]) -> Output {
     command().args(args).envs(env.iter().copied()).output().unwrap()
@@ -117,11 +123,54 @@ fn bad_usage_is_exit_code_2_and_help_and_version_are_0() {
         let env = [("OTEL_EXPORTER_OTLP_ENDPOINT", "http://a:4317"), ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)];
         assert_eq!(run(&["--config.check"], &env).status.code(), Some(code), "{protocol}");
     }
+    for (arguments, nearest) in [(["figurs"].as_slice(), "figures"), (&["figures", "--format=yaml"], "markdown")] {
+        let output = run(arguments, &[]);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{arguments:?}");
+        assert!(error.contains(nearest), "no suggestion in {error}");
+    }
     for flag in ["--help", "--version"] {
         let output = run(&[flag], &[]);
         assert_eq!(output.status.code(), Some(0));
         assert!(String::from_utf8_lossy(&output.stdout).contains("linkit-bridge"));
     }
+}
+
+#[test]
+fn the_version_is_told_as_prometheus_exporters_do() {
+    let said = String::from_utf8(run(&["--version"], &[]).stdout).unwrap();
+    let first = format!("linkit-bridge, version {} (revision: ", env!("CARGO_PKG_VERSION"));
+    assert!(said.starts_with(&first) && said.contains("\n  platform: linux/"), "{said}");
+}
+
+#[test]
+fn figures_need_no_config_and_fear_none() {
+    let env = [("LINKIT_BRIDGE_CONFIG_FILE", "/nowhere.yml"), ("LINKIT_BRIDGE_STALE_AFTER", "soon")];
+    let output = run(&["figures", "--format", "json"], &env);
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    let figures: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(figures.len(), FIGURES.len());
+    let table = run(&["figures"], &[]);
+    assert_eq!(String::from_utf8(table.stdout).unwrap().lines().count(), FIGURES.len() + 1);
+}
+
+#[test]
+fn packages_get_a_manual_and_completions_that_know_every_flag() {
+    let directory = Directory::new("assets");
+    assets::write(directory.path()).unwrap();
+    let read = |name: &str| std::fs::read_to_string(directory.path().join(name)).unwrap();
+    let names = ["linkit-bridge.1", "linkit-bridge.bash", "_linkit-bridge", "linkit-bridge.fish"];
+    let flags = linkit_bridge::cli::command();
+    for flag in flags.get_arguments().filter_map(|argument| argument.get_long()) {
+        for name in names {
+            // A manual's dashes are written so that they can be copied.
+            assert!(read(name).replace('\\', "").contains(flag), "{name} does not know --{flag}");
+        }
+    }
+    assert!(read("linkit-bridge-figures.1").contains("format"));
+    let bash = directory.path().join("linkit-bridge.bash");
+    let is_good = std::process::Command::new("bash").arg("-n").arg(bash).status().unwrap();
+    assert!(is_good.success());
 }
 
 #[test]

@@ -1,4 +1,10 @@
-//! What the documents show is true: their configs load, their files exist, every variable follows its key.
+//! What the documents show is true: their configs load, their files exist, every variable follows its key, and what is
+//! made from the code is what the code makes.
+//!
+//! `LINKIT_BRIDGE_TEST_BLESS=1 cargo test --test it docs` writes what is made anew.
+
+mod reference;
+pub mod settings;
 
 use std::collections::BTreeSet;
 
@@ -6,6 +12,7 @@ use linkit_bridge::catalog::FIGURES;
 use linkit_bridge::config::{Config, VARIABLES};
 use linkit_bridge::server::WebSettings;
 
+use crate::support::bridge::command;
 use crate::support::root;
 
 fn read(name: &str) -> String {
@@ -27,6 +34,50 @@ fn every_config_of_the_readme_and_the_stack_loads() {
         Config::parse("README.md", block, &|_| None).unwrap_or_else(|error| panic!("{error} in {block}"));
     }
     Config::load(Some(&root().join("deploy/linkit-bridge/config.yml")), &|_| None).unwrap();
+}
+
+/// The file is what the code makes of it; when it is asked for, it is written.
+fn is_made(name: &str, made: &str) {
+    let file = root().join(name);
+    if std::env::var("LINKIT_BRIDGE_TEST_BLESS").is_ok_and(|value| value == "1") {
+        std::fs::write(&file, made).unwrap();
+    }
+    let kept = std::fs::read_to_string(&file).unwrap_or_default();
+    let differs = kept.lines().zip(made.lines()).find(|(kept, made)| kept != made);
+    assert!(
+        kept == made,
+        "{name} is not what the code makes: {differs:?}; write it anew by: \
+         LINKIT_BRIDGE_TEST_BLESS=1 cargo test --test it docs"
+    );
+}
+
+#[test]
+fn the_list_of_figures_is_that_of_the_catalogue() {
+    let output = command().args(["figures", "--format", "markdown"]).output().unwrap();
+    is_made("docs/figures.md", &String::from_utf8(output.stdout).unwrap());
+}
+
+#[test]
+fn the_reference_of_the_configuration_is_that_of_its_types() {
+    is_made("docs/configuration.md", &reference::configuration());
+}
+
+#[test]
+fn every_variable_and_every_meaning_stands_in_the_reference() {
+    let tables = settings::tables();
+    let said: BTreeSet<_> = tables
+        .iter()
+        .flat_map(|table| table.settings.iter().flat_map(|setting| table.variables(&setting.key)))
+        .collect();
+    for (name, path) in VARIABLES {
+        assert!(said.contains(name), "{name} sets {path}, which no type of the configuration has");
+    }
+    for table in &tables {
+        for setting in &table.settings {
+            assert!(!setting.meaning.is_empty(), "{}.{} is not documented", table.paths[0], setting.key);
+        }
+    }
+    assert!(tables.len() >= 10 && said.len() == VARIABLES.len());
 }
 
 #[test]
@@ -55,9 +106,15 @@ fn the_web_configuration_of_the_document_loads_and_every_key_and_name_stands_the
 
 #[test]
 fn every_link_of_the_documents_leads_somewhere() {
-    for document in
-        ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "bench/README.md", "docs/web-config.md"]
-    {
+    for document in [
+        "README.md",
+        "ARCHITECTURE.md",
+        "CONTRIBUTING.md",
+        "CHANGELOG.md",
+        "bench/README.md",
+        "docs/configuration.md",
+        "docs/web-config.md",
+    ] {
         let folder = root().join(document).parent().unwrap().to_owned();
         for target in read(document).split("](").skip(1).map(|rest| rest.split(')').next().unwrap().to_owned()) {
             if !target.starts_with("http") {

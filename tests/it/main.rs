@@ -14,6 +14,7 @@
 mod support;
 
 mod backend;
+mod bad_input;
 mod cli;
 mod contract;
 mod custom;
@@ -40,6 +41,7 @@ mod receivers;
 mod registry;
 mod reload;
 mod scrapes;
+mod secrets;
 mod server;
 mod spool;
 mod state;

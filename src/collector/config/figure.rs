@@ -15,7 +15,7 @@ pub struct FigureConfig {
     pub name: String,
     /// The query whose rows are its series.
     pub query: String,
-    /// The column of the value.
+    /// The column of the value; default `value`.
     #[serde(default = "value_column")]
     pub value: String,
     /// The columns of the labels.

@@ -3,12 +3,14 @@
 use std::io::ErrorKind as Io;
 use std::time::Duration;
 
+use secrecy::SecretString;
 use sqlx::Error;
 use sqlx::mysql::MySqlDatabaseError;
 
 use super::columns::COLUMNS_MAX;
 use crate::collector::sql::wire::{ANSWER_MAX, CELLS_MAX, ROWS_MAX};
 use crate::collector::{CollectError, ErrorClass};
+use crate::secret::struck_out;
 
 /// Longest cause that is passed on, in characters: the server repeats the statement in some.
 const CAUSE_CHARACTERS_MAX: usize = 300;
@@ -46,8 +48,8 @@ impl Failure {
         matches!(self, Self::Driver(_)) && self.ends_session()
     }
 
-    /// What went wrong with `thing` at `address`.
-    pub(super) fn explain(&self, thing: &str, address: &str) -> CollectError {
+    /// What went wrong with `thing` at `address`; the server may repeat the password it was told.
+    pub(super) fn explain(&self, thing: &str, address: &str, password: Option<&SecretString>) -> CollectError {
         let (class, cause, remedy) = match self {
             Self::Late(limit) => (
                 ErrorClass::Timeout,
@@ -64,7 +66,7 @@ impl Failure {
             ),
             Self::Driver(error) => explain_driver(error),
         };
-        CollectError::new(class, format!("{thing} in {address}: {}; {remedy}", one_line(&cause)))
+        CollectError::new(class, format!("{thing} in {address}: {}; {remedy}", one_line(&struck_out(&cause, password))))
     }
 }
 
@@ -216,7 +218,7 @@ mod tests {
             (Io::PermissionDenied, ErrorClass::Unauthorized),
         ] {
             let failure = Failure::Driver(Error::Io(kind.into()));
-            assert_eq!(failure.explain("database", "db:3306/linkit").class, class, "{kind}");
+            assert_eq!(failure.explain("database", "db:3306/linkit", None).class, class, "{kind}");
             assert!(failure.is_lost());
         }
     }
@@ -225,14 +227,21 @@ mod tests {
     fn an_error_names_the_thing_the_cause_and_the_remedy() {
         let late = Failure::Late(Duration::from_millis(1750));
         assert_eq!(
-            late.explain("collection skus", "db.example:3306/linkit").to_string(),
+            late.explain("collection skus", "db.example:3306/linkit", None).to_string(),
             "collection skus in db.example:3306/linkit: no answer within 1.75s; check the network, and what keeps the \
              server busy"
         );
         assert!(late.ends_session() && !late.is_lost());
         let rsa = Failure::Driver(Error::Configuration("RSA auth backend disabled".into()));
-        let error = rsa.explain("database", "db:3306/linkit");
+        let error = rsa.explain("database", "db:3306/linkit", None);
         assert!(error.class == ErrorClass::Unauthorized && error.message.contains("use TLS"), "{error}");
+    }
+
+    #[test]
+    fn a_password_that_the_server_repeats_is_struck_out() {
+        let told = Failure::Driver(Error::Protocol("hunter2 is no greeting".to_owned()));
+        let error = told.explain("database", "db:3306/linkit", Some(&SecretString::from("hunter2")));
+        assert!(error.message.contains("*** is no greeting"), "{error}");
     }
 
     #[test]

@@ -72,6 +72,10 @@ impl MysqlLink {
         answer.map(|data| Version { opening: self.openings, data })
     }
 
+    fn explained(&self, failure: &Failure, thing: &str) -> CollectError {
+        failure.explain(thing, &self.target.address, self.target.password.as_ref())
+    }
+
     fn keep<T>(&mut self, session: Session, answer: &Result<T, Failure>) {
         if !answer.as_ref().is_err_and(Failure::ends_session) {
             self.session = Some(session);
@@ -87,7 +91,7 @@ impl Link for MysqlLink {
 
     async fn version(&mut self) -> Result<Version, CollectError> {
         let version = self.version_within().await;
-        version.map_err(|failure| failure.explain("database", &self.target.address))
+        version.map_err(|failure| self.explained(&failure, "database"))
     }
 
     async fn rows(&mut self, thing: &str, sql: &str, budget: Duration) -> Result<Vec<Row>, CollectError> {
@@ -97,7 +101,7 @@ impl Link for MysqlLink {
         };
         let answer = within(&session.wire(), budget + GRACE, rows_of(&mut session, sql, budget)).await;
         self.keep(session, &answer);
-        answer.map_err(|failure| failure.explain(thing, &self.target.address))
+        answer.map_err(|failure| self.explained(&failure, thing))
     }
 }
 

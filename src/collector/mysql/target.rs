@@ -30,6 +30,8 @@ pub(super) struct Target {
     pub(super) place: Place,
     /// Where that is, for errors.
     pub(super) address: String,
+    /// What no error may repeat.
+    pub(super) password: Option<SecretString>,
 }
 
 impl Target {
@@ -67,7 +69,7 @@ impl Target {
             Some(socket) => Place::Unix(socket.clone()),
             None => Place::Tcp(host, options.get_port()),
         };
-        Ok(Self { options, place, address })
+        Ok(Self { options, place, address, password: config.password.clone() })
     }
 
     /// Whether the driver asks for TLS where it is offered.

@@ -3,16 +3,18 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
+use secrecy::SecretString;
 use sqlx::Error;
 
 use crate::collector::sql::wire::{ANSWER_MAX, ROWS_MAX, Trouble};
 use crate::collector::{CollectError, ErrorClass};
+use crate::secret::struck_out;
 
 /// Longest part of an error that is the server's; what it complains about may be a whole statement or value.
 const CAUSE_CHARACTERS: usize = 300;
 
-/// What went wrong with `subject`, which names the thing and the address.
-pub(super) fn explain(error: &Error, subject: &str) -> CollectError {
+/// What went wrong with `subject`, which names the thing and the address; the server may repeat the password it was told.
+pub(super) fn explain(error: &Error, subject: &str, password: Option<&SecretString>) -> CollectError {
     let (class, cause, remedy) = match error {
         Error::Database(error) => {
             let (class, remedy) = classify(error.code().as_deref().unwrap_or_default());
@@ -39,13 +41,18 @@ pub(super) fn explain(error: &Error, subject: &str) -> CollectError {
         }
         error => (ErrorClass::Other, error.to_string(), "see the cause"),
     };
-    CollectError::new(class, format!("{subject}: {}; {remedy}", short(&cause)))
+    CollectError::new(class, format!("{subject}: {}; {remedy}", short(&struck_out(&cause, password))))
 }
 
 /// Why the driver has brought nothing from `subject` within `limit`.
-pub(super) fn troubled(trouble: &Trouble<Error>, subject: &str, limit: Duration) -> CollectError {
+pub(super) fn troubled(
+    trouble: &Trouble<Error>,
+    subject: &str,
+    limit: Duration,
+    password: Option<&SecretString>,
+) -> CollectError {
     match trouble {
-        Trouble::Driver(error) => explain(error, subject),
+        Trouble::Driver(error) => explain(error, subject, password),
         Trouble::Late => timed_out(subject, limit),
         Trouble::Oversized => {
             let mebibytes = ANSWER_MAX >> 20;
@@ -55,7 +62,9 @@ pub(super) fn troubled(trouble: &Trouble<Error>, subject: &str, limit: Duration)
             );
             CollectError::new(ErrorClass::Oversized, message)
         }
-        Trouble::Malformed(cause) => explain(&Error::Protocol(format!("malformed answer ({cause})")), subject),
+        Trouble::Malformed(cause) => {
+            explain(&Error::Protocol(format!("malformed answer ({cause})")), subject, password)
+        }
     }
 }
 
@@ -147,7 +156,7 @@ mod tests {
     #[test]
     fn an_error_names_the_thing_the_cause_and_the_remedy() {
         let refused = Error::Io(ErrorKind::ConnectionRefused.into());
-        let error = explain(&refused, "collection skus in db.example:5432/linkit");
+        let error = explain(&refused, "collection skus in db.example:5432/linkit", None);
         assert_eq!(error.class, ErrorClass::Unreachable);
         assert_eq!(
             error.message,

@@ -120,7 +120,10 @@ impl Link for PostgresLink {
             return Ok(Version { opening: self.openings, data });
         }
         let subject = format!("database {}", self.address);
-        let (session, data) = self.connect().await.map_err(|trouble| troubled(&trouble, &subject, CONNECT_TIMEOUT))?;
+        let (session, data) = self
+            .connect()
+            .await
+            .map_err(|trouble| troubled(&trouble, &subject, CONNECT_TIMEOUT, self.password.as_ref()))?;
         self.session = Some(session);
         self.openings += 1;
         Ok(Version { opening: self.openings, data })
@@ -132,11 +135,11 @@ impl Link for PostgresLink {
         let limit = budget.saturating_add(GRACE);
         let Session { connection, wire } = &mut session;
         let asked = wire.drive(Instant::now() + limit, ask(connection, wire, sql, budget)).await;
-        let (rows, is_usable) = asked.map_err(|trouble| troubled(&trouble, &subject, limit))?;
+        let (rows, is_usable) = asked.map_err(|trouble| troubled(&trouble, &subject, limit, self.password.as_ref()))?;
         if is_usable {
             self.session = Some(session);
         }
-        rows.map_err(|error| explain(&error, &subject))
+        rows.map_err(|error| explain(&error, &subject, self.password.as_ref()))
     }
 }
 

@@ -3,14 +3,19 @@
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::{PATIENCE, eventually};
+
+/// Longest time in which what an ended process wrote is read.
+const READ_PATIENCE: Duration = Duration::from_secs(5);
 
 pub struct Process {
     name: String,
     child: Child,
     lines: Arc<Mutex<Vec<String>>>,
+    readers: [JoinHandle<()>; 2],
     last_signal: &'static str,
 }
 
@@ -23,9 +28,8 @@ impl Process {
             .spawn()
             .unwrap_or_else(|error| panic!("failed to start {name}: {error}"));
         let lines = Arc::default();
-        keep(child.stdout.take().unwrap(), &lines);
-        keep(child.stderr.take().unwrap(), &lines);
-        Self { name: name.to_owned(), child, lines, last_signal: "-KILL" }
+        let readers = [keep(child.stdout.take().unwrap(), &lines), keep(child.stderr.take().unwrap(), &lines)];
+        Self { name: name.to_owned(), child, lines, readers, last_signal: "-KILL" }
     }
 
     /// Has the value end the process by a signal that it can catch, since it has something to clear away.
@@ -61,10 +65,18 @@ impl Process {
         assert!(sent.success(), "failed to send {signal} to {}", self.name);
     }
 
-    /// Waits for the end of the process.
+    /// Waits for the end of the process, and until what it wrote is read; not for ever, for what it has started may
+    /// hold its pipes.
     pub async fn ended(&mut self) -> ExitStatus {
-        let (name, child) = (&self.name, Mutex::new(&mut self.child));
-        eventually(&format!("the end of {name}"), || async { child.lock().unwrap().try_wait().unwrap() }).await
+        let (what, child) = (format!("the end of {}", self.name), Mutex::new(&mut self.child));
+        let status = eventually(&what, || async { child.lock().unwrap().try_wait().unwrap() }).await;
+        let read = async {
+            while !self.readers.iter().all(JoinHandle::is_finished) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let _ = tokio::time::timeout(READ_PATIENCE, read).await;
+        status
     }
 
     /// Asks the process to end, and waits until it has.
@@ -89,11 +101,11 @@ impl Drop for Process {
     }
 }
 
-fn keep(pipe: impl Read + Send + 'static, lines: &Arc<Mutex<Vec<String>>>) {
+fn keep(pipe: impl Read + Send + 'static, lines: &Arc<Mutex<Vec<String>>>) -> JoinHandle<()> {
     let lines = Arc::clone(lines);
     std::thread::spawn(move || {
         for line in BufReader::new(pipe).lines().map_while(Result::ok) {
             lines.lock().unwrap().push(line);
         }
-    });
+    })
 }
