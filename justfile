@@ -28,6 +28,10 @@ test:
 peers:
     tests/peers/install
 
+# Writes the dashboards, with the thresholds of the alert rules.
+dashboards:
+    dashboards/generate.py
+
 # Exactly what a change must pass.
 check:
     .ci/run

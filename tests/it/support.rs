@@ -1,5 +1,6 @@
 //! What the tests share: processes that end with the test, real peers and databases, HTTP, and waiting with a deadline.
 
+pub mod alertmanager;
 pub mod backend;
 pub mod bridge;
 pub mod certificates;

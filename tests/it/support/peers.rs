@@ -14,6 +14,15 @@ pub fn peer(name: &str) -> Option<PathBuf> {
     absent(name)
 }
 
+/// A file of a peer that is no program.
+pub fn peer_file(name: &str) -> Option<PathBuf> {
+    let path = root().join("target/peers").join(name);
+    if path.exists() {
+        return Some(path);
+    }
+    absent(name)
+}
+
 /// A program of the system.
 pub fn program(name: &str) -> Option<PathBuf> {
     let paths = std::env::var_os("PATH").unwrap_or_default();

@@ -12,22 +12,41 @@ pub struct Prometheus {
     process: Option<Process>,
     command: Command,
     pub url: String,
-    _directory: Directory,
+    directory: Directory,
 }
 
 impl Prometheus {
     /// Starts one with a config; `flags` are added.
     pub async fn start(program: &Path, config: &str, flags: &[&str]) -> Self {
-        let directory = Directory::new("prometheus");
-        let file = directory.write("prometheus.yml", config);
-        let address = format!("127.0.0.1:{}", free_port());
-        let mut command = Command::new(program);
-        command.arg(format!("--config.file={}", file.display()));
-        command.arg(format!("--storage.tsdb.path={}", directory.path().join("data").display()));
-        command.arg(format!("--web.listen-address={address}")).args(flags);
-        let mut prometheus = Self { process: None, command, url: format!("http://{address}"), _directory: directory };
+        let mut prometheus = Self::prepare(program, flags);
+        prometheus.configure(config);
         prometheus.revive().await;
         prometheus
+    }
+
+    /// One that has its address, but is not started.
+    pub fn prepare(program: &Path, flags: &[&str]) -> Self {
+        let directory = Directory::new("prometheus");
+        let address = format!("127.0.0.1:{}", free_port());
+        let mut command = Command::new(program);
+        command.arg(format!("--config.file={}", directory.path().join("prometheus.yml").display()));
+        command.arg(format!("--storage.tsdb.path={}", directory.path().join("data").display()));
+        command.arg(format!("--web.listen-address={address}")).args(flags);
+        Self { process: None, command, url: format!("http://{address}"), directory }
+    }
+
+    /// Gives it its config, before it is started.
+    pub fn configure(&self, config: &str) {
+        self.directory.write("prometheus.yml", config);
+    }
+
+    /// Puts samples into its data, before it is started: a text in OpenMetrics.
+    pub fn backfill(&self, promtool: &Path, samples: &str) {
+        let file = self.directory.write("history.om", samples);
+        let mut command = Command::new(promtool);
+        command.args(["tsdb", "create-blocks-from", "openmetrics", "--quiet"]).arg(file);
+        let output = command.arg(self.directory.path().join("data")).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
     /// Starts it, again with the same port and the same data.
@@ -48,10 +67,10 @@ impl Prometheus {
         }
     }
 
-    /// The config that scrapes one bridge each second.
+    /// The config that scrapes one bridge each second, and evaluates rules as often.
     pub fn scraping(address: &str, options: &str) -> String {
         format!(
-            "global: {{ scrape_interval: 1s, scrape_timeout: 1s }}\n\
+            "global: {{ scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s }}\n\
              scrape_configs:\n  - job_name: linkit-bridge\n    static_configs: [ {{ targets: ['{address}'] }} ]\n{options}"
         )
     }
