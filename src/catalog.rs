@@ -92,7 +92,7 @@ pub struct JsonField {
 }
 
 /// A named number of the catalogue.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Figure {
     /// Its identity in code.
     pub id: FigureId,

@@ -4,6 +4,7 @@
 
 mod figures;
 mod key;
+mod probe;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -26,6 +27,7 @@ use crate::logging::{self, Format, Level};
 use crate::supervisor::Supervisor;
 use figures::FiguresArgs;
 use key::KeyArgs;
+use probe::ProbeArgs;
 
 /// Failed start: an address is taken, a thing it needs is not to be had.
 const EXIT_START: u8 = 1;
@@ -54,6 +56,8 @@ enum Command {
     Demo(DemoArgs),
     /// Lists every figure: its names, unit, kind, attributes and meaning; needs no config.
     Figures(FiguresArgs),
+    /// Asks a running bridge whether it is ready: exit code 0 if it is, 1 if not.
+    Probe(ProbeArgs),
 }
 
 #[derive(Clone, Debug, Args)]
@@ -157,6 +161,10 @@ pub fn run(args: impl Iterator<Item = OsString>, environment: impl Iterator<Item
             Some(Command::Check) => check(&config, env).await,
             Some(Command::Demo(args)) => serve(config, Some(args), &cli.flags, &environment).await,
             // `figures` and `key` have returned by now.
+            Some(Command::Probe(args)) => match probe::probe(args).await {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(problem) => fail(EXIT_START, &problem),
+            },
             Some(Command::Serve | Command::Figures(_) | Command::Key(_)) | None => {
                 serve(config, None, &cli.flags, &environment).await
             }

@@ -242,3 +242,19 @@ async fn sigterm_is_a_clean_stop_even_with_half_open_connections() {
     let output = bridge.process.output();
     assert!(output.contains("msg=stopped") && !output.contains(KEY), "{output}");
 }
+
+#[tokio::test]
+async fn a_probe_says_whether_a_bridge_is_ready() {
+    let bridge = Bridge::start("runtime: { source: self }\n").await;
+    bridge.get("/-/ready").await;
+    let probe = |url: String| async move {
+        let output = tokio::task::spawn_blocking(move || run(&["probe", &url], &[])).await.unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    assert_eq!(probe(format!("{}/-/ready", bridge.url)).await, (Some(0), String::new()));
+    let (code, error) = probe(format!("{}/api/v1/telemetry", bridge.url)).await;
+    assert!(code == Some(1) && error.contains("not ready: 401") && error.lines().count() == 1, "{error}");
+    let (code, error) = probe("http://127.0.0.1:1/-/ready".to_owned()).await;
+    assert!(code == Some(1) && error.contains("127.0.0.1:1"), "{error}");
+    assert_eq!(probe("nowhere".to_owned()).await.0, Some(1));
+}

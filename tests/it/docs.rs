@@ -33,7 +33,7 @@ fn every_config_of_the_readme_and_the_stack_loads() {
     for block in ours {
         Config::parse("README.md", block, &|_| None).unwrap_or_else(|error| panic!("{error} in {block}"));
     }
-    Config::load(Some(&root().join("deploy/linkit-bridge/config.yml")), &|_| None).unwrap();
+    Config::load(Some(&root().join("deploy/debian/bridge.yml")), &|_| None).unwrap();
 }
 
 /// The file is what the code makes of it; when it is asked for, it is written.

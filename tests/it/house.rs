@@ -46,7 +46,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "supervisor",
         ],
     ),
-    ("cli", &["app", "catalog", "clock", "config", "demo", "logging", "secret", "supervisor"]),
+    ("cli", &["app", "catalog", "clock", "config", "demo", "http_client", "logging", "secret", "supervisor"]),
     ("main", &["cli"]),
 ];
 

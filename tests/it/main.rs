@@ -44,6 +44,7 @@ mod scrapes;
 mod secrets;
 mod server;
 mod spool;
+mod stack;
 mod state;
 mod truth;
 mod web;

@@ -33,6 +33,8 @@ const PLACES: [(&str, &str); 6] = [
     ("SectionConfig.api_key", "canary-05-of-a-source"),
     ("SectionConfig.password", "canary-06-of-a-database"),
 ];
+/// Those of the web configuration have theirs in `web/secrets.rs`.
+const WEB_PLACES: [&str; 2] = ["TlsSettings.key", "WebSettings.basic_auth_users"];
 /// In the files that twins name.
 const WEB_KEY_FILE: &str = "canary-07-in-a-web-key-file";
 const PASSWORD_FILE: &str = "canary-08-in-a-password-file";
@@ -202,7 +204,7 @@ async fn listen_to(manner: Manner, format: &str, has_secrets: bool) {
 
 #[test]
 fn every_place_of_a_secret_has_a_canary() {
-    let places: Vec<_> = PLACES.iter().map(|(place, _)| *place).collect();
+    let places: Vec<_> = PLACES.iter().map(|(place, _)| *place).chain(WEB_PLACES).collect();
     assert_eq!(settings::secrets(), places, "give the new secret a canary in this test");
 }
 

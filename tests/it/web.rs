@@ -4,6 +4,7 @@ mod cases;
 mod clients;
 mod http2;
 mod reload;
+mod secrets;
 
 use std::path::Path;
 use std::process::{Command, Output};

@@ -62,7 +62,7 @@ impl Beside {
     fn start(handle: &File) -> Option<Self> {
         let (handle, (ask, asked), (tell, done)) = (handle.try_clone().ok()?, channel(), channel());
         let sync = move || while asked.recv().is_ok() && tell.send(handle.sync_all()).is_ok() {};
-        thread::Builder::new().name("spool-sync".to_owned()).stack_size(64 << 10).spawn(sync).ok()?;
+        thread::Builder::new().name("spool-sync".to_owned()).stack_size(512 << 10).spawn(sync).ok()?;
         Some(Self { ask, done })
     }
 }
