@@ -9,6 +9,8 @@
 FROM rust:1.95-bookworm AS build
 WORKDIR /src
 COPY . .
+# What `--version` calls it, such as: --build-arg BUILD_REVISION="$(git describe --always --dirty)"
+ARG BUILD_REVISION=unknown
 # The caches outlive the build, the binary does not stay in them.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \

@@ -79,3 +79,11 @@ bench-exposition:
 # The stack: bridge, Prometheus, Grafana.
 up:
     docker compose up --build
+
+# The stack, the image and the Debian package on a Docker engine of their own.
+stack:
+    tests/stack/run
+
+# The Debian package.
+deb:
+    deploy/debian/build

@@ -23,6 +23,8 @@ def bridge():
     day = 86400
     certificate = "linkit_bridge_web_certificate_expiry_timestamp_seconds"
     key = "linkit_bridge_api_key_expiry_timestamp_seconds"
+    used = "linkit_bridge_api_key_last_used_timestamp_seconds"
+    web_loaded = "linkit_bridge_web_config_last_reload_timestamp_seconds"
     only_scraped = "Only where the bridge is scraped: it pushes no figures of its process."
     return dashboard(
         "linkit-bridge",
@@ -110,6 +112,53 @@ def bridge():
                         "{{route}} {{code}} {{instance}}",
                     )
                 ],
+                (6, 8),
+            ),
+            graph(
+                "Open connections",
+                "Half-open until a first whole request has come, then established.\n\nNormal: some per scraper. Many half-open "
+                "ones are a flood, or clients that never ask.",
+                "short",
+                [
+                    (
+                        "sum by (job, instance, state) (<linkit_bridge_http_open_connections>)",
+                        "{{state}} {{instance}}",
+                    )
+                ],
+                (6, 8),
+            ),
+            graph(
+                "Connections closed against their will",
+                "A minute, by reason.\n\nNormal: zero. address and full are limits that were reached (`web.limits`), evicted "
+                "made room for others, timeout was too slow.",
+                "cpm",
+                [
+                    (
+                        "60 * sum by (job, instance, reason) (rate(<linkit_bridge_http_dropped_connections_total>[$__rate_interval]))",
+                        "{{reason}} {{instance}}",
+                    )
+                ],
+                (6, 8),
+            ),
+            graph(
+                "Refused for want of a key",
+                "Requests a minute that showed no good API key, by reason.\n\nNormal: zero. wrong and limited are somebody who "
+                "guesses, or a client that was forgotten when its key was exchanged.",
+                "cpm",
+                [
+                    (
+                        "60 * sum by (job, instance, reason) (rate(<linkit_bridge_api_key_refused_total>[$__rate_interval]))",
+                        "{{reason}} {{instance}}",
+                    )
+                ],
+                (6, 8),
+            ),
+            graph(
+                "Since a key was last used",
+                "Of each key that was used since the start.\n\nNormal: up to its user's interval. A key that nobody uses any more "
+                "can be taken away.",
+                "s",
+                [(f"time() - max by (job, instance, key) (<{used}>)", "{{key}} {{instance}}")],
                 (6, 8),
             ),
             graph(
@@ -259,6 +308,26 @@ def bridge():
                 ],
                 (12, 8),
                 names={"job": "Job", "instance": "Instance", "version": "Version"},
+            ),
+            timeline(
+                "Web configuration and files of keys",
+                "Whether they could be read the last time.\n\nNormal: read, or no data where there are none. Red is "
+                "LinkitReloadFailed: what was in force before still is.",
+                [
+                    (f"max {BY} (<linkit_bridge_web_config_last_reload_successful>)", "web configuration " + INSTANCE),
+                    (f"max {BY} (<linkit_bridge_api_key_last_reload_successful>)", "files of keys " + INSTANCE),
+                ],
+                mapping(v0=("refused", "red"), v1=("read", "green")),
+                (6, 8),
+                steps((1, "green"), base="red"),
+            ),
+            graph(
+                "Since the web configuration was loaded",
+                'How long ago the bridge took a web configuration.\n\nNormal: since its start or the last change. "no data" '
+                "without one.",
+                "s",
+                [(f"time() - max {BY} (<{web_loaded}>)", INSTANCE)],
+                (6, 8),
             ),
             graph(
                 "Days until the certificate expires",

@@ -33,9 +33,6 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("process_cpu_seconds_total", &[]),
     ("process_open_fds", &[]),
     ("process_max_fds", &[]),
-    // On a bridge's page as soon as it serves TLS, or has keys that expire.
-    ("linkit_bridge_web_certificate_expiry_timestamp_seconds", &[]),
-    ("linkit_bridge_api_key_expiry_timestamp_seconds", &["key"]),
 ];
 
 /// Figures that no panel shows, with the reason.

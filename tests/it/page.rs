@@ -107,12 +107,16 @@ fn python_accepts(openmetrics: &str, families: usize) {
 #[tokio::test]
 async fn every_figure_of_the_catalogue_is_on_the_page() {
     let Some((_backend, bridge)) = bridge_on_a_shop().await else { return };
-    // Absent for a reason: there is no custom figure, nothing has been delivered, no key expires or has a file.
+    // Absent for a reason: there is no custom figure, nothing has been delivered, no key expires or has a file, and
+    // there is no web configuration.
     let absent = [
-        "linkit_bridge_collector_overflow",
-        "linkit_bridge_push_last_success_timestamp_seconds",
         "linkit_bridge_api_key_expiry_timestamp_seconds",
         "linkit_bridge_api_key_last_reload_successful",
+        "linkit_bridge_collector_overflow",
+        "linkit_bridge_push_last_success_timestamp_seconds",
+        "linkit_bridge_web_certificate_expiry_timestamp_seconds",
+        "linkit_bridge_web_config_last_reload_successful",
+        "linkit_bridge_web_config_last_reload_timestamp_seconds",
     ];
     let missing = |series: &std::collections::BTreeMap<String, f64>| {
         let samples = FIGURES.iter().map(|figure| {
@@ -121,9 +125,9 @@ async fn every_figure_of_the_catalogue_is_on_the_page() {
         });
         let is_there =
             |sample: &String| series.keys().any(|key| key == sample || key.starts_with(&format!("{sample}{{")));
-        samples.filter(|sample| !is_there(sample)).collect::<Vec<_>>()
+        samples.filter(|sample| !is_there(sample)).collect::<BTreeSet<_>>()
     };
-    let whole = || async { Some(bridge.series().await).filter(|series| missing(series) == absent) };
+    let whole = || async { Some(bridge.series().await).filter(|series| missing(series).iter().eq(absent)) };
     let series = eventually("every figure on the page", whole).await;
     for name in ["process_resident_memory_bytes", "process_start_time_seconds", "process_open_fds"] {
         assert!(series.contains_key(name), "{name}");

@@ -76,6 +76,10 @@ impl History {
             self.series(&format!("{own}_collector_staleness"), &labels, |_| 0.0);
             self.time(&format!("{own}_collector_last_success_timestamp_seconds"), &labels, 5.0);
         }
+        self.time(&format!("{own}_web_config_last_reload_timestamp_seconds"), "", 60.0);
+        self.series(&format!("{own}_web_config_last_reload_successful"), "", |_| 1.0);
+        self.time(&format!("{own}_api_key_last_used_timestamp_seconds"), "key=\"ops\"", 5.0);
+        self.series(&format!("{own}_api_key_last_reload_successful"), "", |_| 1.0);
         self.series(&format!("{own}_web_certificate_expiry_timestamp_seconds"), "", |_| 4e9);
         self.series(&format!("{own}_api_key_expiry_timestamp_seconds"), "key=\"ops\"", |_| 4e9)
     }

@@ -73,7 +73,8 @@ async fn running_out_of_files_is_survived() {
     let mut limited = command_under("prlimit", &["--nofile=32:32", program]);
     let mut process = Process::start("the bridge", limited.args(["--web.listen-address", "127.0.0.1:0"]));
     let line = process.line("msg=listening").await;
-    let to = line.split("address=").nth(1).unwrap().trim_matches('"').parse().unwrap();
+    let to = line.split("address=").nth(1).and_then(|rest| rest.split_whitespace().next()).unwrap();
+    let to = to.trim_matches('"').parse().unwrap();
     let mut held = Vec::new();
     for number in 0..200 {
         held.push(connect_from(number, to).await.unwrap());

@@ -122,9 +122,12 @@ async fn a_password_guards_everything_and_a_key_opens_the_json_alone() {
     }
     let curl = |path: &str, arguments: &[&str]| -> Curled { curl(path, arguments).unwrap() };
     for path in ["/metrics", "/", "/-/healthy", "/-/ready", "/api/v1/ping", "/api/v1/telemetry", "/nowhere"] {
-        for arguments in
-            [&[][..], &["--user", "scraper:wrong"], &["--user", "stranger:correct horse"], &["--user", "x"]]
-        {
+        // An address may guess ten times a second.
+        let wrong: &[&[&str]] = match path {
+            "/metrics" => &[&["--user", "scraper:wrong"], &["--user", "stranger:correct horse"], &["--user", "x"]],
+            _ => &[&["--user", "scraper:wrong"]],
+        };
+        for arguments in [&[&[][..]], wrong].concat() {
             let answer = curl(path, arguments);
             assert_eq!(answer.status(), 401, "{path} {arguments:?}: {}", answer.text);
             let text = answer.text.to_lowercase();
