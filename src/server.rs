@@ -167,7 +167,8 @@ impl Server {
     ) -> Result<Self, BadPath> {
         config.check()?;
         let pages = Syntax::ALL.map(|syntax| (routes::PROMETHEUS, syntax.name()));
-        let rendered = Arc::new(Rendered::of(pages.into_iter().chain([(routes::TELEMETRY_JSON, routes::JSON)])));
+        let others = [(routes::TELEMETRY_JSON, routes::JSON), (page::HTML, page::HTML)];
+        let rendered = Arc::new(Rendered::of(pages.into_iter().chain(others)));
         let counted = Arc::clone(&rendered);
         registry.add_live(move |_| counted.readings());
         let ServerConfig { telemetry_path: path, keys, face, .. } = config;

@@ -87,7 +87,8 @@ fn refused_page(refusal: Refusal) -> Response {
     let (status, line) = match refusal {
         Refusal::Unauthorized => (
             StatusCode::UNAUTHORIZED,
-            "unauthorized: show a key with the scope metrics, as Authorization: Bearer KEY\n",
+            "unauthorized: show a key with the scope metrics, as Authorization: Bearer KEY; a browser cannot, \
+             for the page set users in the web configuration\n",
         ),
         Refusal::OutOfScope => (StatusCode::FORBIDDEN, "forbidden: this key has not the scope metrics\n"),
         Refusal::TooMany(_) => {

@@ -1,7 +1,6 @@
-//! The page for people at `/`: one HTML file without anything from elsewhere, which reads the scrape page as everyone
-//! does. It shows nothing a scrape would not.
+//! The page for people at `/`, served ready from its cache. It shows nothing a scrape would not.
 //!
-//! The file's only style and script are allowed by their digests, so that nothing injected can run.
+//! Its only style and script are allowed by their digests, so that nothing injected can run.
 
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -13,36 +12,39 @@ use http::header::{
 use http::{HeaderMap, HeaderValue};
 use sha2::{Digest as _, Sha256};
 
+use super::cache::Latest;
 use super::{App, ServerInfo, access, encoding};
+use crate::output::html::{self, Site};
 
-const TEMPLATE: &str = include_str!("page.html");
+/// The output's name and its format, as attributes of the bridge's own figures.
+pub(super) const HTML: &str = "html";
 
-/// The page, ready to be sent.
+/// The page, rendered once a snapshot.
 #[derive(Debug)]
 pub(super) struct HomePage {
-    body: encoding::Body,
+    site: Site,
     policy: HeaderValue,
+    latest: Latest<encoding::Body>,
 }
 
 impl HomePage {
     /// The page of a bridge whose scrape page is at `telemetry_path`.
     pub(super) fn new(info: &ServerInfo, telemetry_path: &str) -> Self {
-        // Relative, so that the page also works behind a proxy that serves it under a path.
-        let metrics = format!(".{telemetry_path}");
-        let html = TEMPLATE
-            .replace("{{service}}", &escape(&info.service))
-            .replace("{{environment}}", &escape(&info.environment))
-            .replace("{{bridge_version}}", env!("CARGO_PKG_VERSION"))
-            .replace("{{metrics}}", &escape(&metrics));
+        let site = Site {
+            service: info.service.clone(),
+            environment: info.environment.clone(),
+            telemetry_path: telemetry_path.to_owned(),
+            started: info.clock.now(),
+        };
         let policy = format!(
             "default-src 'none'; style-src {}; script-src {}; img-src data:; connect-src 'self'; base-uri 'none'; \
              form-action 'none'; frame-ancestors 'none'",
-            source(&html, "style"),
-            source(&html, "script"),
+            digest(html::STYLE),
+            digest(html::SCRIPT),
         );
         // Digests are ASCII, so the alternative is never taken; it allows nothing.
         let policy = HeaderValue::try_from(policy).unwrap_or(HeaderValue::from_static("default-src 'none'"));
-        Self { body: encoding::Body::new(html), policy }
+        Self { site, policy, latest: Latest::new() }
     }
 }
 
@@ -52,14 +54,22 @@ pub(super) async fn home(State(app): State<App>, request: Request) -> Response {
 }
 
 fn page(app: &App, headers: &HeaderMap) -> Response {
-    let (body, encoding) = app.home.body.for_client(headers);
+    // The face first: what is then gathered is at least as new as it.
+    let (face, home) = (app.shown.get(), &app.home);
+    let snapshot = app.registry.current();
+    let rendered = home.latest.get(snapshot.version, |_| {
+        let page = html::render(&snapshot, &home.site, face.config.version.as_deref());
+        app.rendered.count(HTML, HTML, page.len());
+        encoding::Body::new(page)
+    });
+    let (body, encoding) = rendered.for_client(headers);
     let mut response = Response::new(Body::from(body));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-    headers.insert(CONTENT_SECURITY_POLICY, app.home.policy.clone());
+    headers.insert(CONTENT_SECURITY_POLICY, home.policy.clone());
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
     if let Some(encoding) = encoding {
         headers.insert(CONTENT_ENCODING, encoding);
@@ -67,13 +77,9 @@ fn page(app: &App, headers: &HeaderMap) -> Response {
     response
 }
 
-/// The policy's source for the page's one element `tag`: its digest.
-fn source(html: &str, tag: &str) -> String {
-    let text = html.split_once(&format!("<{tag}>")).and_then(|(_, rest)| rest.split_once(&format!("</{tag}>")));
-    text.map_or_else(
-        || "'none'".to_owned(),
-        |(text, _)| format!("'sha256-{}'", base64(&Sha256::digest(text.as_bytes()))),
-    )
+/// The policy's source for an element with this text.
+fn digest(text: &str) -> String {
+    format!("'sha256-{}'", base64(&Sha256::digest(text.as_bytes())))
 }
 
 /// Base64 with padding (RFC 4648), for a digest.
@@ -91,11 +97,6 @@ fn base64(bytes: &[u8]) -> String {
     out
 }
 
-/// Text for elements and quoted attributes.
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;").replace('\'', "&#39;")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,23 +106,5 @@ mod tests {
         for (text, expected) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")] {
             assert_eq!(base64(text.as_bytes()), expected);
         }
-    }
-
-    #[test]
-    fn the_template_has_one_style_and_one_script_and_nothing_from_elsewhere() {
-        for tag in ["<style>", "</style>", "<script>", "</script>"] {
-            assert_eq!(TEMPLATE.matches(tag).count(), 1, "{tag}");
-        }
-        for foreign in ["http://", "https://", "<link rel=\"stylesheet", "@import", "url(", " style=\"", " onclick"] {
-            let no_namespaces = TEMPLATE.replace("http://www.w3.org/", "");
-            assert!(!no_namespaces.contains(foreign), "{foreign}");
-        }
-        let style_and_script = [source(TEMPLATE, "style"), source(TEMPLATE, "script")];
-        assert!(style_and_script.iter().all(|source| source.starts_with("'sha256-")));
-    }
-
-    #[test]
-    fn names_from_the_configuration_stay_text() {
-        assert_eq!(escape(r#"<b a="x">&'"#), "&lt;b a=&quot;x&quot;&gt;&amp;&#39;");
     }
 }

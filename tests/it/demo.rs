@@ -63,16 +63,56 @@ async fn a_given_key_is_the_key() {
     assert_eq!(get(&url, &[]).await.unwrap().status, 401);
 }
 
+/// What looks at a page in a browser, if there is one: at its figures and lines at a desk, on a phone, by a screen reader
+/// and the keyboard, without a script, behind a proxy, or at trouble.
+fn browser(url: &str, look: &str) -> Option<Command> {
+    let (Some(_chromium), Some(node)) = (peer("chromium"), program("node")) else { return None };
+    let mut browser = Command::new(node);
+    browser.arg(root().join("tests/it/demo/page.mjs")).args([url, look]);
+    browser.arg(std::env::var_os("LINKIT_BRIDGE_SCREENSHOTS").unwrap_or_default());
+    browser.env("PEERS", root().join("target/peers"));
+    Some(browser)
+}
+
 #[tokio::test]
 async fn its_page_shows_the_figures_live_in_a_browser() {
-    let (Some(_chromium), Some(node)) = (peer("chromium"), program("node")) else { return };
     // A receiver that is not there: what waits for it is shown too.
     let endpoint = format!("http://127.0.0.1:{}", free_port());
     let env = [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()), ("OTEL_METRIC_EXPORT_INTERVAL", "200")];
     let demo = demo_with(&[], &env).await;
-    let mut browser = Command::new(node);
-    browser.arg(root().join("tests/it/demo/page.mjs")).arg(&demo.url);
-    browser.arg(std::env::var_os("LINKIT_BRIDGE_SCREENSHOTS").unwrap_or_default());
-    let output = browser.env("PEERS", root().join("target/peers")).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for look in ["desk", "phone"] {
+        let Some(mut browser) = browser(&demo.url, look) else { return };
+        let output = browser.output().unwrap();
+        assert!(output.status.success(), "{look}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[tokio::test]
+async fn its_page_is_for_screen_readers_and_keyboards_and_needs_no_script_and_no_root() {
+    let demo = demo(&[]).await;
+    let is_fresh = || async {
+        let page = get(&demo.url, &[]).await?.body;
+        page.contains(">All is well<").then_some(())
+    };
+    eventually("figures on the page", is_fresh).await;
+    for look in ["reader", "still", "behind"] {
+        let Some(mut browser) = browser(&demo.url, look) else { return };
+        let output = browser.output().unwrap();
+        assert!(output.status.success(), "{look}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[tokio::test]
+async fn its_page_says_what_has_stopped_and_when_nobody_answers() {
+    let demo = demo(&[]).await;
+    let Some(mut browser) = browser(&demo.url, "trouble") else { return };
+    let read = || async { get(&demo.url, &[]).await.filter(|page| page.body.contains(">All is well<")) };
+    eventually("figures on the page", read).await;
+    // The shop's database goes away beneath the bridge.
+    let folder = std::fs::read_dir(demo.temporary.path()).unwrap().next().unwrap().unwrap().path();
+    std::fs::rename(&folder, demo.temporary.path().join("gone")).unwrap();
+    let mut looking = Process::start("the browser", &mut browser);
+    looking.line("seen").await;
+    drop(demo.process);
+    assert!(looking.ended().await.success(), "{}", looking.output());
 }

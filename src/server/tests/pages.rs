@@ -122,8 +122,41 @@ async fn i22_the_page_for_people_is_self_contained_and_under_a_strict_policy() {
     assert_eq!(page.header("x-content-type-options"), Some("nosniff"));
     let policy = page.header("content-security-policy").unwrap();
     assert!(policy.starts_with("default-src 'none'; style-src 'sha256-") && !policy.contains("unsafe"), "{policy}");
-    assert!(page.text().contains("data-metrics=\"./metrics\""));
-    assert!(page.text().contains("shop &lt;1&gt;") && !page.text().contains("{{"));
+    for rest in ["connect-src 'self'", "base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'"] {
+        assert!(policy.contains(rest), "{rest} is not in {policy}");
+    }
+    assert_eq!(page.header("referrer-policy"), Some("no-referrer"));
+    assert_eq!(page.header("cache-control"), Some("no-store"));
+    assert!(page.text().contains("href=\"./metrics\""));
+    assert!(page.text().contains("shop &lt;1&gt;") && !page.text().contains("shop <1>"));
+}
+
+#[tokio::test]
+async fn the_page_for_people_is_rendered_once_a_snapshot_and_compressed_on_request() {
+    let bridge = Bridge::new().filled();
+    let (first, again) = (bridge.get("/", &[]).await, bridge.get("/", &[]).await);
+    assert_eq!(first.body.as_ptr(), again.body.as_ptr());
+    assert!(
+        first.text().contains("data-figure=\"store.skus\" class=\"value\" data-raw=\"375000\""),
+        "{}",
+        first.text()
+    );
+    let zipped = bridge.get("/", &[("accept-encoding", "gzip")]).await;
+    let mut text = Vec::new();
+    flate2::read::GzDecoder::new(&zipped.body[..]).read_to_end(&mut text).unwrap();
+    assert_eq!((zipped.header("content-encoding"), text), (Some("gzip"), first.body.to_vec()));
+    bridge.clock.advance(Duration::from_secs(1));
+    assert!(bridge.get("/", &[]).await.text().contains("As of <time id=\"as-of\" datetime=\"2024-01-15T10:30:01Z\">"));
+    let page = bridge.get("/metrics", &[]).await;
+    assert!(page.text().contains("\nlinkit_bridge_output_renders_total{format=\"html\",output=\"html\"} 1\n"));
+}
+
+#[tokio::test]
+async fn nothing_of_a_request_comes_back_on_the_page() {
+    let bridge = Bridge::new().filled();
+    let plain = bridge.get("/", &[]).await;
+    let asked = bridge.get("/?q=%3Cscript%3E&x=marker", &[("referer", "marker"), ("user-agent", "marker")]).await;
+    assert_eq!(asked.body, plain.body);
 }
 
 #[tokio::test]
@@ -131,7 +164,7 @@ async fn the_scrape_page_moves_where_it_is_told() {
     let moved = Bridge::with(|config| config.telemetry_path = "/probe/metrics".to_owned());
     assert_eq!(moved.get("/probe/metrics", &[]).await.status, StatusCode::OK);
     assert_eq!(moved.get("/metrics", &[]).await.status, StatusCode::NOT_FOUND);
-    assert!(moved.get("/", &[]).await.text().contains("data-metrics=\"./probe/metrics\""));
+    assert!(moved.get("/", &[]).await.text().contains("href=\"./probe/metrics\""));
     let root = Bridge::with(|config| config.telemetry_path = "/".to_owned());
     assert!(root.get("/", &[]).await.header("content-type").is_some_and(|value| value.starts_with("text/plain")));
 }
