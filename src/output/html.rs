@@ -109,11 +109,10 @@ fn footer(html: &mut Html, site: &Site) {
     html.text(&site.telemetry_path).raw("\">Metrics for Prometheus</a></li>");
     html.raw("<li><a href=\"./api/v1/telemetry\">Telemetry as JSON</a> (with a key)</li>");
     html.raw("<li><a href=\"./api/v1/health\">Health</a></li><li><a href=\"./-/ready\">Readiness</a></li></ul></nav>");
-    html.raw("<p class=\"quiet\">In the bridge's repository: the dashboard for Grafana ");
     html.raw(
-        "<code>dashboards/linkit-overview.json</code>, alert rules in <code>alerts/</code>, settings and sources ",
+        "<p class=\"quiet\">In the bridge's repository: Grafana's dashboards in <code>dashboards/</code>, alert rules ",
     );
-    html.raw("in <code>README.md</code>.</p></footer>");
+    html.raw("in <code>alerts/</code>, runbooks, settings and guides in <code>docs/</code>.</p></footer>");
 }
 
 #[cfg(test)]

@@ -1,12 +1,15 @@
-//! What the documents show is true: their configs load, their files exist, every variable follows its key, and what is
-//! made from the code is what the code makes.
+//! What the documents show is true: links lead somewhere, what can be pasted works (`examples`), every variable follows
+//! its key, and what is made from the code is what the code makes.
 //!
 //! `LINKIT_BRIDGE_TEST_BLESS=1 cargo test --test it docs` writes what is made anew.
 
+mod examples;
+mod markdown;
 mod reference;
 pub mod settings;
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use linkit_bridge::catalog::FIGURES;
 use linkit_bridge::config::{Config, VARIABLES};
@@ -19,20 +22,8 @@ fn read(name: &str) -> String {
     std::fs::read_to_string(root().join(name)).unwrap()
 }
 
-/// The fenced blocks of a language in a Markdown text.
-fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
-    let fence = format!("```{language}\n");
-    text.split(fence.as_str()).skip(1).map(|rest| rest.split("```").next().unwrap()).collect()
-}
-
 #[test]
-fn every_config_of_the_readme_and_the_stack_loads() {
-    let readme = read("README.md");
-    let ours: Vec<_> = blocks(&readme, "yaml").into_iter().filter(|block| !block.contains("scrape_configs")).collect();
-    assert!(ours.len() >= 3);
-    for block in ours {
-        Config::parse("README.md", block, &|_| None).unwrap_or_else(|error| panic!("{error} in {block}"));
-    }
+fn the_config_of_the_package_loads() {
     Config::load(Some(&root().join("deploy/debian/bridge.yml")), &|_| None).unwrap();
 }
 
@@ -81,11 +72,8 @@ fn every_variable_and_every_meaning_stands_in_the_reference() {
 }
 
 #[test]
-fn the_web_configuration_of_the_document_loads_and_every_key_and_name_stands_there() {
+fn every_key_and_name_of_the_web_configuration_stands_in_its_document() {
     let document = read("docs/web-config.md");
-    for block in blocks(&document, "yaml") {
-        WebSettings::parse(block).unwrap_or_else(|error| panic!("{error} in {block}"));
-    }
     // Who is refused is told which keys and names there are.
     for (part, text) in [
         ("known are ", "tls_server_config: { zzzz: 1 }\n"),
@@ -106,22 +94,25 @@ fn the_web_configuration_of_the_document_loads_and_every_key_and_name_stands_the
 
 #[test]
 fn every_link_of_the_documents_leads_somewhere() {
-    for document in [
-        "README.md",
-        "ARCHITECTURE.md",
-        "CONTRIBUTING.md",
-        "CHANGELOG.md",
-        "bench/README.md",
-        "docs/configuration.md",
-        "docs/runbooks.md",
-        "docs/web-config.md",
-    ] {
-        let folder = root().join(document).parent().unwrap().to_owned();
-        for target in read(document).split("](").skip(1).map(|rest| rest.split(')').next().unwrap().to_owned()) {
-            if !target.starts_with("http") && !target.starts_with('#') {
-                assert!(folder.join(&target).exists(), "{document}: {target}");
-            }
+    let documents = markdown::documents();
+    for document in &documents {
+        for link in document.links() {
+            let Some((file, anchor)) = document.target(&link) else { continue };
+            assert!(root().join(&file).exists(), "{}: {link} is not there", document.name);
+            let Some(anchor) = anchor else { continue };
+            let other = documents.iter().find(|other| Path::new(&other.name) == file);
+            let other = other.unwrap_or_else(|| panic!("{}: {link} has an anchor, but is no document", document.name));
+            assert!(other.anchors().contains(&anchor), "{}: {link}: no such heading", document.name);
         }
+    }
+}
+
+#[test]
+fn every_document_stands_in_the_index() {
+    let documents = markdown::documents();
+    let index = documents.iter().find(|document| document.name == "docs/README.md").unwrap().links();
+    for document in documents.iter().filter_map(|document| document.name.strip_prefix("docs/")) {
+        assert!(document == "README.md" || index.contains(&document.to_owned()), "{document} is not in docs/README.md");
     }
 }
 
@@ -142,11 +133,15 @@ fn the_readme_names_every_figure_of_the_document() {
 }
 
 #[test]
-fn every_setting_stands_in_the_readme() {
-    let readme = read("README.md");
-    let leaves: BTreeSet<_> = VARIABLES.iter().map(|(_, path)| path.rsplit('.').next().unwrap()).collect();
-    for leaf in leaves {
-        let leaf = leaf.trim_end_matches("[]");
-        assert!(readme.contains(&format!("{leaf}`")), "the setting {leaf} is not in the README's table");
+fn every_setting_with_a_variable_stands_in_the_reference_by_its_path() {
+    let reference = read("docs/configuration.md");
+    for (name, path) in VARIABLES {
+        let path = path.trim_end_matches("[]").replace("[0]", "[]");
+        let section = ["runtime", "store", "staging"].into_iter().find_map(|section| path.strip_prefix(section));
+        let path = section.map_or_else(|| path.clone(), |rest| format!("<section>{rest}"));
+        assert!(
+            reference.contains(&format!("| `{path}` |")),
+            "{name}: the setting {path} is not in docs/configuration.md"
+        );
     }
 }

@@ -2,22 +2,32 @@
 //! format, before strangers' parsers.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use linkit_bridge::catalog::{FIGURES, FigureId, Section};
 use linkit_bridge::clock::{Clock, ManualClock, Wall};
+use linkit_bridge::config::Config;
 use linkit_bridge::output::prometheus::{self, Escaping, Format, PageConfig, Syntax, Translation, View};
 use linkit_bridge::reading::{Ages, Reading, Readings};
 use linkit_bridge::registry::{InstrumentView, PointValue, Registry};
 use opentelemetry::metrics::{AsyncInstrument, Meter, MeterProvider};
 use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_sdk::metrics::{Aggregation, Instrument, Stream};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 
 use crate::faces::over_otlp;
 use crate::formats::Reader;
 use crate::page::{promtool_misses_only_totals, strangers_accept};
+use crate::support::http::{get, get_ok};
+use crate::support::{eventually, free_port};
+
+#[path = "../../examples/embed.rs"]
+#[allow(dead_code, reason = "its `main` is for the example")]
+mod example;
 
 const MORNING: Wall = Wall::from_secs(1_705_314_600);
 
@@ -386,4 +396,44 @@ fn f8_what_an_embedding_program_counts_goes_on_from_scrape_to_scrape() {
     visits.add(2, &[]);
     spread.record(0.0, &[]);
     shows(5, 2);
+}
+
+/// Both ways of the example: a visit is counted on the page, and the stop is an end.
+#[tokio::test]
+async fn the_example_shows_its_own_figures_beside_the_bridges_and_stops() {
+    let listen = async || TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let counts = async |shop: SocketAddr, page: SocketAddr| {
+        for path in ["cart", "cart", "buy"] {
+            get_ok(&format!("http://{shop}/{path}"), &[]).await;
+        }
+        let page = eventually("the runtime figures", || async {
+            let page = get(&format!("http://{page}/metrics"), &[]).await?.body;
+            page.contains("\nlinkit_runtime_cpus{").then_some(page)
+        })
+        .await;
+        assert!(page.contains("\nshop_orders_total{otel_scope_name=\"shop\"} 1\n"), "{page}");
+        assert!(page.contains("\nshop_open_carts 1.0\n"), "{page}");
+    };
+
+    let (stop, stopped) = oneshot::channel::<()>();
+    let listener = listen().await;
+    let address = listener.local_addr().unwrap();
+    let asked = async {
+        counts(address, address).await;
+        drop(stop);
+    };
+    let (ended, ()) = tokio::join!(example::parts(vec![listener.into()], async { _ = stopped.await }), asked);
+    ended.unwrap();
+
+    let (stop, stopped) = oneshot::channel::<()>();
+    let (listener, port) = (listen().await, free_port());
+    let config = format!("web: {{ listen: ['127.0.0.1:{port}'] }}\nruntime: {{ source: self }}\n");
+    let config = Config::parse("embed.yml", &config, &|_| None).unwrap();
+    let address = listener.local_addr().unwrap();
+    let asked = async {
+        counts(address, SocketAddr::from(([127, 0, 0, 1], port))).await;
+        drop(stop);
+    };
+    let (ended, ()) = tokio::join!(example::whole(&config, &|_| None, listener, async { _ = stopped.await }), asked);
+    ended.unwrap();
 }

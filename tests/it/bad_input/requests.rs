@@ -242,8 +242,10 @@ async fn ten_thousand_odd_requests_make_no_series_and_are_not_told_back() {
             "code" => value.len() == 3 && value.parse::<u16>().is_ok_and(|code| code < 500 || code == 503),
             "method" => ["GET", "HEAD", "POST", "other"].contains(&value),
             "route" => value == "other" || PATHS.contains(&value),
-            "format" => ["json", "text", "openmetrics", "protobuf"].iter().any(|format| value.starts_with(format)),
-            "output" => ["prometheus", "telemetry_json"].contains(&value),
+            "format" => {
+                ["html", "json", "text", "openmetrics", "protobuf"].iter().any(|format| value.starts_with(format))
+            }
+            "output" => ["html", "prometheus", "telemetry_json"].contains(&value),
             _ => false,
         }
     };

@@ -62,7 +62,8 @@ async fn one_address_has_its_share_and_keeps_no_other_out() {
     let to = address(&bridge);
     let mut held = Vec::new();
     for _ in 0..40 {
-        held.push(connect_from(7, to).await.unwrap());
+        // One that is refused may be reset before this side has seen it open.
+        held.extend(connect_from(7, to).await.ok());
     }
     becomes(&bridge, "32 refusals", |series| series[&dropped("address")] == 32.0).await;
 }
