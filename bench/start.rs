@@ -1,19 +1,28 @@
 //! How soon after exec the bridge answers its first scrape, and how much memory it holds when idle.
 //!
 //! `LINKIT_BRIDGE_BENCH_CONFIG` names the config of a bridge on a real backend; without it the bridge reads itself.
-//! Beside it stand limits of the same run: an exec of the same binary that does nothing (`--version`), and, where
+//! `LINKIT_BRIDGE_BENCH_TLS` names a folder with a `web.yml` and the `server.pem` for `localhost` in it: memory is then that of
+//! servers which are scraped over TLS. Beside it stand limits of the same run: an exec of the same binary that does nothing (`--version`), and, where
 //! `LINKIT_BRIDGE_BENCH_PEER` names one, a node_exporter. Exits with 1 if an aim is missed.
 #![expect(clippy::print_stdout, clippy::disallowed_methods, reason = "prints a table, and is set by variables")]
 
 use std::error::Error;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitCode, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 const STARTS: usize = 30;
+/// Processes whose memory is measured, at the same time.
+const RESIDENTS: usize = 7;
 const FIRST_SCRAPE_AIM: Duration = Duration::from_millis(50);
 const RESIDENT_AIM_BYTES: u64 = 12_000_000;
 /// The bridge reads all sources several times in this time, and is scraped each second as a Prometheus would.
@@ -32,11 +41,11 @@ impl Drop for Process {
 
 impl Process {
     /// Starts a server that takes its address by a flag, and waits until it answers a scrape; the time that took.
-    fn serving(command: &mut Command, address: SocketAddr) -> Result<(Self, Duration)> {
+    fn serving(command: &mut Command, address: SocketAddr, tls: Option<&Tls>) -> Result<(Self, Duration)> {
         let start = Instant::now();
         let process = Self(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?);
         while start.elapsed() < PATIENCE {
-            if scrape(address).is_ok() {
+            if scrape(address, tls).is_ok() {
                 return Ok((process, start.elapsed()));
             }
         }
@@ -49,21 +58,61 @@ impl Process {
         let kib: u64 = line.split_whitespace().nth(1).ok_or("no number in VmRSS")?.parse()?;
         Ok(kib * 1024)
     }
+}
 
-    /// Resident memory after a time of nothing but a scrape each second.
-    fn idle_bytes(&self, address: SocketAddr) -> Result<u64> {
-        let end = Instant::now() + IDLE;
-        while Instant::now() < end {
-            scrape(address)?;
-            std::thread::sleep(Duration::from_secs(1));
+/// Resident memory after a time of nothing but a scrape each second: the median and the most of several processes.
+fn idle_bytes(command: impl Fn(SocketAddr) -> Command, tls: Option<&Tls>) -> Result<(u64, u64)> {
+    let start = || -> Result<_> {
+        let address = free_address()?;
+        let mut command = command(address);
+        if let Some(tls) = tls {
+            command.arg("--web.config.file").arg(tls.folder.join("web.yml"));
         }
-        self.resident_bytes()
+        Ok((Process::serving(&mut command, address, tls)?.0, address))
+    };
+    let processes = (0..RESIDENTS).map(|_| start()).collect::<Result<Vec<_>>>()?;
+    let end = Instant::now() + IDLE;
+    while Instant::now() < end {
+        processes.iter().try_for_each(|(_, address)| scrape(*address, tls))?;
+        std::thread::sleep(Duration::from_secs(1));
+    }
+    let mut bytes = processes.iter().map(|(process, _)| process.resident_bytes()).collect::<Result<Vec<_>>>()?;
+    bytes.sort_unstable();
+    Ok((bytes[RESIDENTS / 2], bytes[RESIDENTS - 1]))
+}
+
+/// A client that trusts the one certificate of the folder.
+struct Tls {
+    folder: PathBuf,
+    client: Arc<ClientConfig>,
+}
+
+impl Tls {
+    fn configured() -> Result<Option<Self>> {
+        let Some(folder) = std::env::var_os("LINKIT_BRIDGE_BENCH_TLS").map(PathBuf::from) else { return Ok(None) };
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(folder.join("server.pem"))?)?;
+        let client = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Some(Self { folder, client: Arc::new(client) }))
     }
 }
 
 /// One whole scrape; an error unless it is answered with 200.
-fn scrape(address: SocketAddr) -> Result<()> {
-    let mut stream = TcpStream::connect(address)?;
+fn scrape(address: SocketAddr, tls: Option<&Tls>) -> Result<()> {
+    let stream = TcpStream::connect(address)?;
+    match tls {
+        None => asked(stream),
+        Some(tls) => {
+            let client = ClientConnection::new(Arc::clone(&tls.client), ServerName::try_from("localhost")?)?;
+            asked(StreamOwned::new(client, stream))
+        }
+    }
+}
+
+fn asked(mut stream: impl Read + Write) -> Result<()> {
     stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n")?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
@@ -115,7 +164,7 @@ fn main() -> Result<ExitCode> {
         let once = || {
             let address = free_address()?;
             let mut command = command(address).ok_or("the peer vanished")?;
-            Process::serving(&mut command, address).map(|(_, took)| took)
+            Process::serving(&mut command, address, None).map(|(_, took)| took)
         };
         repeated(once).map(Some)
     };
@@ -132,18 +181,19 @@ fn main() -> Result<ExitCode> {
         line("node_exporter", theirs);
     }
 
-    let address = free_address()?;
-    let (process, _) = Process::serving(&mut bridge(address), address)?;
-    let resident = process.idle_bytes(address)?;
-    println!("\n{:42} {:>9}", "resident memory, idle but for scrapes", "MB");
-    println!("{:42} {:>9.1}", "linkit-bridge", megabytes(resident));
-    let address = free_address()?;
-    if let Some(mut command) = peer(address) {
-        let (process, _) = Process::serving(&mut command, address)?;
-        println!("{:42} {:>9.1}", "node_exporter", megabytes(process.idle_bytes(address)?));
+    let tls = Tls::configured()?;
+    let by = if tls.is_some() { "idle but for scrapes over TLS" } else { "idle but for scrapes" };
+    println!("\n{:42} {:>9} {:>9}", format!("resident memory in MB, {by}"), "median", "max");
+    let row = |name: &str, (median, max): (u64, u64)| {
+        println!("{name:42} {:>9.1} {:>9.1}", megabytes(median), megabytes(max));
+    };
+    let resident = idle_bytes(bridge, tls.as_ref())?;
+    row("linkit-bridge", resident);
+    if theirs.is_some() {
+        row("node_exporter", idle_bytes(|address| peer(address).expect("it was there"), tls.as_ref())?);
     }
     let soon = ours.0 <= FIRST_SCRAPE_AIM;
-    let small = resident <= RESIDENT_AIM_BYTES;
+    let small = resident.0 <= RESIDENT_AIM_BYTES;
     let word = |holds| if holds { "PASS" } else { "FAIL" };
     println!("\nfirst scrape within {FIRST_SCRAPE_AIM:?}: {}; idle under 12 MB: {}", word(soon), word(small));
     Ok(if soon && small { ExitCode::SUCCESS } else { ExitCode::FAILURE })
