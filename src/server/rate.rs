@@ -1,4 +1,4 @@
-//! How often an address may do what is to be done seldom: a token bucket each, in a table that cannot grow.
+//! How often something may be done: a token bucket for all together, or one for each address in a table that cannot grow.
 //!
 //! Pure: time and addresses are given to it. It knows no request; what is limited says so where it is asked for.
 
@@ -15,54 +15,78 @@ pub(super) struct Rate {
     pub(super) every: Duration,
 }
 
-/// The buckets of those who took a token lately. Each is held as the time at which it will be full again (the generic
-/// cell rate algorithm), so that a bucket that is full needs no place.
+/// A bucket that begins full. It is held as the time at which it will be full again (the generic cell rate algorithm), by
+/// a clock that nobody moves.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Bucket {
+    full_at: Duration,
+}
+
+impl Bucket {
+    /// Takes a token.
+    ///
+    /// # Errors
+    /// The time until there will be one.
+    pub(super) fn take(&mut self, rate: Rate, now: Duration) -> Result<(), Duration> {
+        let next = self.full_at.max(now).saturating_add(rate.every);
+        let wait = next.saturating_sub(now).saturating_sub(rate.every.saturating_mul(rate.burst));
+        if wait > Duration::ZERO {
+            return Err(wait);
+        }
+        self.full_at = next;
+        Ok(())
+    }
+
+    fn put(&mut self, rate: Rate) {
+        self.full_at = self.full_at.saturating_sub(rate.every);
+    }
+}
+
+/// The buckets of those who took a token lately: one that is full needs no place.
 #[derive(Debug)]
 pub(super) struct Buckets {
     rate: Rate,
     places: usize,
-    full_at: HashMap<IpAddr, Duration>,
+    held: HashMap<IpAddr, Bucket>,
     /// The bucket that all share who find no place, so that many addresses get no more than one.
-    crowd: Duration,
+    crowd: Bucket,
     swept: Duration,
 }
 
 impl Buckets {
     /// Full buckets, with a place for at most `places` that are not.
     pub(super) fn new(rate: Rate, places: usize) -> Self {
-        Self { rate, places, full_at: HashMap::new(), crowd: Duration::ZERO, swept: Duration::ZERO }
+        Self { rate, places, held: HashMap::new(), crowd: Bucket::default(), swept: Duration::ZERO }
     }
 
-    /// Takes a token of an address at `now`, by a clock that nobody moves.
+    /// Takes a token of an address at `now`.
     ///
     /// # Errors
     /// The time until there will be one.
     pub(super) fn take(&mut self, address: IpAddr, now: Duration) -> Result<(), Duration> {
-        let Rate { burst, every } = self.rate;
-        let full_at = self.bucket(block(address), now);
-        let next = (*full_at).max(now) + every;
-        match next.checked_sub(now + every * burst) {
-            None | Some(Duration::ZERO) => {
-                *full_at = next;
-                Ok(())
-            }
-            Some(wait) => Err(wait),
-        }
+        let rate = self.rate;
+        self.bucket(block(address), now).take(rate, now)
     }
 
-    fn bucket(&mut self, block: IpAddr, now: Duration) -> &mut Duration {
-        if !self.full_at.contains_key(&block) && self.full_at.len() >= self.places {
+    /// Puts a token of an address back.
+    pub(super) fn put(&mut self, address: IpAddr) {
+        let rate = self.rate;
+        self.held.get_mut(&block(address)).unwrap_or(&mut self.crowd).put(rate);
+    }
+
+    fn bucket(&mut self, block: IpAddr, now: Duration) -> &mut Bucket {
+        if !self.held.contains_key(&block) && self.held.len() >= self.places {
             // Looking through the table costs time, so it is not done at the will of a flood.
             if now >= self.swept + self.rate.every {
                 self.swept = now;
-                self.full_at.retain(|_, full_at| *full_at > now);
-                self.full_at.shrink_to(0);
+                self.held.retain(|_, bucket| bucket.full_at > now);
+                self.held.shrink_to(0);
             }
-            if self.full_at.len() >= self.places {
+            if self.held.len() >= self.places {
                 return &mut self.crowd;
             }
         }
-        self.full_at.entry(block).or_default()
+        self.held.entry(block).or_default()
     }
 }
 
@@ -115,10 +139,26 @@ mod tests {
         let mut buckets = Buckets::new(RATE, 10);
         let crowd = |from: u32, count: u32| (from..from + count).map(|at| IpAddr::from(at.to_be_bytes()));
         let let_in = crowd(1, 1000).filter(|address| buckets.take(*address, START).is_ok()).count();
-        assert_eq!((let_in, buckets.full_at.len()), (10 + 3, 10));
+        assert_eq!((let_in, buckets.held.len()), (10 + 3, 10));
         // Ten seconds later the ten are full again, and their places are free.
         let later = START + Duration::from_secs(10);
         assert_eq!(crowd(5000, 10).filter(|address| buckets.take(*address, later).is_ok()).count(), 10);
-        assert_eq!(buckets.full_at.len(), 10);
+        assert_eq!(buckets.held.len(), 10);
+    }
+
+    #[test]
+    fn what_is_put_back_can_be_taken_again() {
+        let mut buckets = Buckets::new(RATE, 10);
+        assert_eq!(taken(&mut buckets, "192.0.2.1", START), 3);
+        buckets.put(ip("192.0.2.1"));
+        assert_eq!(taken(&mut buckets, "192.0.2.1", START), 1);
+    }
+
+    #[test]
+    fn without_burst_there_is_nothing_to_take_and_vast_rates_do_not_overflow() {
+        let nothing = Rate { burst: 0, every: Duration::from_secs(1) };
+        assert!(Bucket::default().take(nothing, START).is_err());
+        let vast = Rate { burst: u32::MAX, every: Duration::MAX };
+        assert_eq!(Bucket::default().take(vast, START), Ok(()));
     }
 }

@@ -10,7 +10,6 @@ mod clients;
 mod files;
 mod guard;
 mod names;
-mod rate;
 mod settings;
 mod tls;
 mod users;
@@ -28,11 +27,11 @@ use http::{HeaderName, HeaderValue};
 use rustls::ServerConfig;
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::rate::{Bucket, Rate};
 use crate::catalog::FigureId;
 use crate::clock::{Clock, Wall};
 use crate::reading::Reading;
 use files::{Files, Seen};
-use rate::{Bucket, Rate};
 use tls::Tls;
 use users::{Checks, Users};
 
@@ -96,7 +95,7 @@ struct Limiter {
 
 impl Limiter {
     fn admits(&self, now: Duration) -> bool {
-        lock(&self.bucket).take(self.rate, now)
+        lock(&self.bucket).take(self.rate, now).is_ok()
     }
 }
 
@@ -243,11 +242,11 @@ fn ready(settings: WebSettings, files: &mut Files, before: Option<&Ready>) -> Re
         return Err("TLS is switched on and off by a restart alone; put tls_server_config back, or restart".to_owned());
     }
     let tls = is_on.then(|| tls::build(&tls_server_config, is_http2, files)).transpose()?;
-    let rate = Rate { interval: rate_limit.interval, burst: rate_limit.burst };
+    let rate = Rate { every: rate_limit.interval, burst: rate_limit.burst };
     let kept = before.and_then(|before| before.limiter.clone()).filter(|limiter| limiter.rate == rate);
     // A reload fills no bucket.
     let limiter =
-        kept.or_else(|| (!rate.interval.is_zero()).then(|| Arc::new(Limiter { rate, bucket: Mutex::default() })));
+        kept.or_else(|| (!rate.every.is_zero()).then(|| Arc::new(Limiter { rate, bucket: Mutex::default() })));
     Ok(Ready { tls, headers, users, limiter })
 }
 

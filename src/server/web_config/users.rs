@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -22,7 +22,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::rate::{Buckets, Rate};
+use crate::server::rate::{Buckets, Rate};
 
 /// Passwords computed at a time.
 const TURNS: usize = 2;
@@ -31,7 +31,9 @@ const PLACES: usize = 32;
 /// Longest wait for a turn.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Wrong passwords of one address.
-const GUESSES: Rate = Rate { interval: Duration::from_millis(100), burst: 10 };
+const GUESSES: Rate = Rate { every: Duration::from_millis(100), burst: 10 };
+/// Most addresses that are told apart.
+const ADDRESSES_MAX: usize = 4096;
 /// Right passwords that are kept.
 const KEPT_MAX: usize = 256;
 /// The cost from which a first answer takes more than a second.
@@ -127,7 +129,7 @@ type Compare = dyn Fn(&[u8], &str) -> bool + Send + Sync;
 pub(super) struct Checks {
     compare: Box<Compare>,
     kept: Mutex<Kept>,
-    guesses: Mutex<Buckets<Option<IpAddr>>>,
+    guesses: Mutex<Buckets>,
     turns: Arc<Semaphore>,
     places: Arc<Semaphore>,
     seed: RandomState,
@@ -142,7 +144,7 @@ impl Checks {
         Self {
             compare: Box::new(compare),
             kept: Mutex::default(),
-            guesses: Mutex::new(Buckets::new(GUESSES)),
+            guesses: Mutex::new(Buckets::new(GUESSES, ADDRESSES_MAX)),
             turns: Arc::new(Semaphore::new(TURNS)),
             places: Arc::new(Semaphore::new(PLACES)),
             seed: RandomState::new(),
@@ -162,9 +164,10 @@ impl Checks {
         if is_known && self.is_kept(&key) {
             return Verdict::Right;
         }
-        let address = address.map(network);
+        // Whoever comes without one, as by a Unix socket, shares a bucket.
+        let address = address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
         // Taken before it is known to be wrong: many at once must not all be tried.
-        if !lock(&self.guesses).take(address, now) {
+        if lock(&self.guesses).take(address, now).is_err() {
             return Verdict::TooMany;
         }
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else { return Verdict::TooMany };
@@ -180,7 +183,7 @@ impl Checks {
             let is_right = is_kept || (checks.compare)(credentials.password.expose_secret(), &hash) && is_known;
             if is_right {
                 lock(&checks.kept).keep(key);
-                lock(&checks.guesses).put(&address);
+                lock(&checks.guesses).put(address);
             }
             is_right
         });
@@ -222,14 +225,6 @@ impl Kept {
                 self.keys.remove(&oldest);
             }
         }
-    }
-}
-
-/// Whom an address stands for: of IPv6 the network, for a client may have all addresses in it.
-fn network(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from(u128::from(address) & !u128::from(u64::MAX))),
     }
 }
 

@@ -115,8 +115,6 @@ async fn an_address_has_ten_guesses_a_second_and_no_more_are_computed() {
     assert_eq!(ask("a", 1, NOW).await, Verdict::Right, "what is kept needs no guess");
     assert_eq!(ask("x", 1, NOW + Duration::from_millis(100)).await, Verdict::Wrong);
     assert_eq!(ask("x", 1, NOW + Duration::from_millis(100)).await, Verdict::TooMany);
-    let networks = ["2001:db8::1", "2001:db8::ffff:1", "2001:db8:0:1::1"].map(|text| network(text.parse().unwrap()));
-    assert!(networks[0] == networks[1] && networks[0] != networks[2]);
 }
 
 /// On one worker, so that a check that computes on it would stop the test.
