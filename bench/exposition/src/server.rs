@@ -42,11 +42,7 @@ pub(crate) fn run() -> Result<()> {
             face: FaceConfig { version: Some("1.0.0".to_owned()), ..FaceConfig::default() },
             ..ServerConfig::default()
         };
-        let info = ServerInfo {
-            service: "linkit".to_owned(),
-            environment: "bench".to_owned(),
-            clock: clock.clone(),
-        };
+        let info = ServerInfo { service: "linkit".to_owned(), environment: "bench".to_owned(), clock: clock.clone() };
         let joined = prometheus::Registry::new();
         joined.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
         let server = Server::new(config, Arc::clone(&registry), joined, info)?;
