@@ -46,7 +46,8 @@ fn damage(spool: &Path) {
 async fn the_account_holds_at_every_scrape_and_is_the_receivers() {
     let Some(disk) = Mount::of_4_mib() else { return };
     let (receiver, spool) = (Receiver::start().await, disk.0.path().join("spool"));
-    let bounds = format!("timeout: 1s, spool: {{ max_bytes: 64KiB, dir: {} }}", spool.display());
+    // Enough not to be reached before the disk is full: what is dropped for size makes room on it.
+    let bounds = format!("timeout: 1s, spool: {{ max_bytes: 256KiB, dir: {} }}", spool.display());
     let config = format!(
         "runtime: {{ source: self, interval: 100ms }}\notlp: {{ endpoint: '{}', interval: 100ms, {bounds} }}\n",
         receiver.endpoint
