@@ -47,7 +47,7 @@ async fn the_account_holds_at_every_scrape_and_is_the_receivers() {
     let Some(disk) = Mount::of_4_mib() else { return };
     let (receiver, spool) = (Receiver::start().await, disk.0.path().join("spool"));
     // Enough not to be reached before the disk is full: what is dropped for size makes room on it.
-    let bounds = format!("timeout: 1s, spool: {{ max_bytes: 256KiB, dir: {} }}", spool.display());
+    let bounds = format!("timeout: 1s, spool: {{ max_bytes: 128KiB, dir: {} }}", spool.display());
     let config = format!(
         "runtime: {{ source: self, interval: 100ms }}\notlp: {{ endpoint: '{}', interval: 100ms, {bounds} }}\n",
         receiver.endpoint
@@ -56,17 +56,17 @@ async fn the_account_holds_at_every_scrape_and_is_the_receivers() {
     let watched = Watched { bridge: &bridge, last: std::cell::Cell::default(), scrapes: std::cell::Cell::default() };
     let filler = disk.0.path().join("filler");
     watched.until("delivered_total", "", 5.0, || {}).await;
-    receiver.set(Manner::Reject);
-    watched.until("dropped_total", ",reason=\"rejected\"", 3.0, || {}).await;
-    receiver.set(Manner::Hang);
-    watched.until("attempts_total", ",outcome=\"unanswered\"", 1.0, || {}).await;
     receiver.set(Manner::Refuse);
     watched.until("attempts_total", ",outcome=\"retry\"", 1.0, || {}).await;
     assert!(std::fs::write(&filler, vec![1; 8 << 20]).is_err(), "the disk is full");
     watched.until("unstored_batches", "", 3.0, || {}).await;
     std::fs::remove_file(&filler).unwrap();
     watched.until("dropped_total", ",reason=\"size\"", 3.0, || {}).await;
+    receiver.set(Manner::Reject);
     watched.until("dropped_total", ",reason=\"corrupt\"", 1.0, || damage(&spool)).await;
+    watched.until("dropped_total", ",reason=\"rejected\"", 3.0, || {}).await;
+    receiver.set(Manner::Hang);
+    watched.until("attempts_total", ",outcome=\"unanswered\"", 1.0, || {}).await;
     receiver.set(Manner::Take);
     let delivered = watched.last.get().delivered as f64 + 3.0;
     watched.until("delivered_total", "", delivered, || {}).await;

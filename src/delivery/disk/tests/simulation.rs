@@ -247,7 +247,7 @@ impl Simulation {
             if found.contains(&number) || self.fates[id] != Fate::Waiting {
                 continue;
             }
-            let is_sure = self.has_synced && (self.stored.contains(&number) || !self.has_faults);
+            let is_sure = self.stored.contains(&number) || self.has_synced && !self.has_faults;
             let may_go = !is_stored || !is_sure || unreadable.contains(&number);
             assert!(may_go, "seed {seed}: the stored batch {id} is lost");
             self.fates[id] = if is_stored { Fate::Dropped } else { Fate::Unstored };
