@@ -31,10 +31,21 @@ fn config(receiver: &Receiver, spool: &Path) -> String {
 
 /// The stored batches, in order.
 fn stored(spool: &Path) -> Vec<(PathBuf, BatchId)> {
+    let whole = |file: PathBuf| (file.clone(), id_in(&file).unwrap_or_else(|| panic!("{}", file.display())));
+    named(spool, "batch").into_iter().map(whole).collect()
+}
+
+/// The files with names of one kind, in order.
+fn named(spool: &Path, kind: &str) -> Vec<PathBuf> {
     let mut files: Vec<_> = std::fs::read_dir(spool).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.retain(|file| file.extension().is_some_and(|extension| extension == "batch"));
+    files.retain(|file| file.extension().is_some_and(|extension| extension == kind));
     files.sort();
-    files.into_iter().map(|file| (file.clone(), batch_id(&std::fs::read(&file).unwrap()[HEAD_BYTES..]))).collect()
+    files
+}
+
+/// Which batch a file holds; `None` if it is not whole.
+fn id_in(file: &Path) -> Option<BatchId> {
+    batch_id(std::fs::read(file).unwrap().get(HEAD_BYTES..)?)
 }
 
 /// What a page says of the bridge's batches.

@@ -8,7 +8,7 @@ use super::*;
 struct Life {
     /// How many batches the receiver had taken, in all lives.
     taken: usize,
-    /// What was in the spool.
+    /// What was in the spool, whole.
     stored: Vec<BatchId>,
     /// How many batches its last page said were accepted and not in memory alone; `None` if it showed none.
     kept: Option<i64>,
@@ -80,6 +80,12 @@ impl<'a> Judge<'a> {
     }
 }
 
+/// What the next start is to find: what was stored, and a batch that was written whole when a kill came before its name.
+fn found(spool: &Path) -> Vec<BatchId> {
+    let stored = stored(spool).into_iter().map(|(_, id)| id);
+    stored.chain(named(spool, "tmp").iter().filter_map(|file| id_in(file))).collect()
+}
+
 /// Runs a bridge that is killed at a random moment, often before it has read its spool.
 async fn cut_short(config: &str) {
     let directory = Directory::new("cut-short");
@@ -118,7 +124,7 @@ async fn nothing_stored_is_lost_by_kills_at_random_moments() {
     let mut lives = Vec::new();
     let life = |kept| Life {
         taken: receiver.taken().len(),
-        stored: stored(&spool).into_iter().map(|(_, id)| id).collect(),
+        stored: found(&spool),
         kept,
         end: SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64,
     };

@@ -32,10 +32,10 @@ pub struct BatchId {
     pub accepted_before: i64,
 }
 
-/// Tells which batch a compressed request is.
-pub fn batch_id(body: &[u8]) -> BatchId {
+/// Tells which batch a compressed request is; `None` if it is not whole.
+pub fn batch_id(body: &[u8]) -> Option<BatchId> {
     let mut plain = Vec::new();
-    flate2::read::GzDecoder::new(body).read_to_end(&mut plain).unwrap();
+    flate2::read::GzDecoder::new(body).read_to_end(&mut plain).ok()?;
     let request = ExportMetricsServiceRequest::decode(plain.as_slice()).unwrap();
     let mut metrics = request.resource_metrics.iter().flat_map(|resource| &resource.scope_metrics);
     let metric = metrics
@@ -43,7 +43,7 @@ pub fn batch_id(body: &[u8]) -> BatchId {
         .unwrap();
     let Some(Data::Sum(sum)) = &metric.data else { panic!("{metric:?}") };
     let Some(Value::AsInt(accepted_before)) = sum.data_points[0].value else { panic!("{sum:?}") };
-    BatchId { nanoseconds: sum.data_points[0].time_unix_nano, accepted_before }
+    Some(BatchId { nanoseconds: sum.data_points[0].time_unix_nano, accepted_before })
 }
 
 #[derive(Default)]
@@ -99,7 +99,7 @@ impl Drop for Receiver {
 async fn receive(State(shared): State<Arc<Shared>>, body: Bytes) -> StatusCode {
     match shared.manner.load(Ordering::SeqCst) {
         0 => {
-            shared.taken.lock().unwrap().push(batch_id(&body));
+            shared.taken.lock().unwrap().push(batch_id(&body).unwrap());
             StatusCode::OK
         }
         1 => StatusCode::SERVICE_UNAVAILABLE,
