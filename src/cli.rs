@@ -56,7 +56,7 @@ enum Command {
     Demo(DemoArgs),
     /// Lists every figure: its names, unit, kind, attributes and meaning; needs no config.
     Figures(FiguresArgs),
-    /// Asks a running bridge whether it is ready: exit code 0 if it is, 1 if not.
+    /// Asks a running bridge whether it is ready: exit code 0 if it is, 1 if not; needs no config.
     Probe(ProbeArgs),
 }
 
@@ -131,6 +131,9 @@ pub fn run(args: impl Iterator<Item = OsString>, environment: impl Iterator<Item
         say(&args.render());
         return ExitCode::SUCCESS;
     }
+    if let Some(Command::Probe(args)) = cli.command {
+        return probe::run(args);
+    }
     logging::start(cli.flags.log_level, cli.flags.log_format);
     for (name, nearest) in unknown_variables(environment.keys().map(String::as_str)) {
         tracing::warn!(variable = name, nearest, "ignored: no setting has this variable");
@@ -160,12 +163,8 @@ pub fn run(args: impl Iterator<Item = OsString>, environment: impl Iterator<Item
         match cli.command {
             Some(Command::Check) => check(&config, env).await,
             Some(Command::Demo(args)) => serve(config, Some(args), &cli.flags, &environment).await,
-            // `figures` and `key` have returned by now.
-            Some(Command::Probe(args)) => match probe::probe(args).await {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(problem) => fail(EXIT_START, &problem),
-            },
-            Some(Command::Serve | Command::Figures(_) | Command::Key(_)) | None => {
+            // `figures`, `key` and `probe` have returned by now.
+            Some(Command::Serve | Command::Figures(_) | Command::Key(_) | Command::Probe(_)) | None => {
                 serve(config, None, &cli.flags, &environment).await
             }
         }

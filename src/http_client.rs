@@ -22,7 +22,7 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Request, Response, Uri, header};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::{HttpConnector, capture_connection};
 use hyper_util::client::legacy::{Client, ResponseFuture};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -192,7 +192,10 @@ impl HttpClient {
     /// The client for https.
     async fn secure(&self) -> Result<Client<Secure, Full<Bytes>>, HttpError> {
         let config = self.tls().await?;
-        let https = HttpsConnectorBuilder::new().with_tls_config(config).https_only();
+        let mut https = HttpsConnectorBuilder::new().with_tls_config(config).https_only();
+        if let Some(name) = &self.inner.files.server_name {
+            https = https.with_server_name_resolver(FixedServerNameResolver::new(name.clone()));
+        }
         let https = match self.inner.version {
             Version::Http1 => https.enable_http1().wrap_connector(connector()),
             Version::Http2 => https.enable_http2().wrap_connector(connector()),

@@ -264,7 +264,7 @@ fn client(tls: &TlsSection, protocol: OtlpProtocol, shared: &HttpClient) -> anyh
             ));
         }
     };
-    let files = TlsFiles { authority: tls.ca_file.clone(), identity };
+    let files = TlsFiles { authority: tls.ca_file.clone(), identity, server_name: None };
     if protocol != OtlpProtocol::Grpc && files.is_empty() {
         return Ok(shared.clone());
     }

@@ -6,25 +6,27 @@ use std::sync::Arc;
 
 use hyper_rustls::ConfigBuilderExt;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 
 use super::error::innermost;
 
-/// The files TLS is to work with, all PEM.
+/// The files TLS is to work with, all PEM, and whom to expect.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TlsFiles {
     /// The authorities to trust in the place of the system's.
     pub authority: Option<PathBuf>,
     /// Our certificate, with its chain, and its key.
     pub identity: Option<(PathBuf, PathBuf)>,
+    /// The name that the server's certificate must carry in the place of the address's.
+    pub server_name: Option<ServerName<'static>>,
 }
 
 impl TlsFiles {
     /// Whether there is nothing out of the ordinary.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.authority.is_none() && self.identity.is_none()
+        self.authority.is_none() && self.identity.is_none() && self.server_name.is_none()
     }
 }
 

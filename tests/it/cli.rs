@@ -257,4 +257,9 @@ async fn a_probe_says_whether_a_bridge_is_ready() {
     let (code, error) = probe("http://127.0.0.1:1/-/ready".to_owned()).await;
     assert!(code == Some(1) && error.contains("127.0.0.1:1"), "{error}");
     assert_eq!(probe("nowhere".to_owned()).await.0, Some(1));
+    // What is wrong with the environment is the business of the next start.
+    let url = format!("{}/-/ready", bridge.url);
+    let env = [("LINKIT_BRIDGE_OTLP_SPOOL_MAX_AGE", "1h"), ("LINKIT_BRIDGE_STALE_AFTER", "soon")];
+    let output = tokio::task::spawn_blocking(move || run(&["probe", &url], &env)).await.unwrap();
+    assert_eq!((output.status.code(), output.stderr), (Some(0), Vec::new()));
 }

@@ -1,7 +1,7 @@
 //! Who gets in: passwords, keys and certificates, judged by curl and by a Prometheus that scrapes over TLS.
 
 use super::{Curled, HASH, Server, USER, certified, tls};
-use crate::support::bridge::KEY;
+use crate::support::bridge::{KEY, command};
 use crate::support::certificates::{By, CLIENT, issue};
 use crate::support::peers::{peer, program};
 use crate::support::prometheus::Prometheus;
@@ -187,6 +187,47 @@ async fn a_prometheus_scrapes_with_tls_a_password_and_a_clients_certificate() {
     let left = prometheus.value("linkit_bridge_web_certificate_expiry_timestamp_seconds - time()").await;
     assert!((0.0..86_400.0).contains(&left), "{left}");
     assert_eq!(prometheus.value("linkit_bridge_web_config_last_reload_successful").await.to_bits(), 1.0_f64.to_bits());
+}
+
+#[tokio::test]
+async fn a_probe_shows_a_password_and_a_clients_certificate() {
+    let Some(directory) = with_clients("web-probe") else { return };
+    // A certificate of the name alone, as one made for a service of a cluster.
+    let of_name = ["basicConstraints = critical, CA:FALSE", "subjectAltName = DNS:bridge.shop.svc"];
+    if issue(directory.path(), "cluster", By::Another("authority"), &of_name).is_none() {
+        return;
+    }
+    directory.write("user", USER);
+    directory.write("stranger.user", "scraper:wrong");
+    directory.write("nobody.user", "scraper");
+    let web = format!(
+        "tls_server_config: {{ cert_file: cluster.pem, key_file: cluster.key, client_ca_file: authority.pem,\n  \
+         client_auth_type: RequireAndVerifyClientCert }}\nbasic_auth_users: {{ scraper: '{HASH}' }}\n"
+    );
+    let server = Server::start(directory, &web).await;
+    let url = format!("https://{}/-/healthy", server.address);
+    let probe = |arguments: &[&str]| {
+        let mut command = command();
+        command.current_dir(server.directory.path()).args(["probe", &url, "--ca-file", "authority.pem"]);
+        let output = command.args(arguments).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let named = ["--server-name", "bridge.shop.svc"];
+    let certified = ["--cert-file", "client.pem", "--key-file", "client.key"];
+    let user = ["--user-file", "user"];
+    assert_eq!(probe(&[&named[..], &certified, &user].concat()), (Some(0), String::new()));
+    for (arguments, part) in [
+        ([&named[..], &certified, &["--user-file", "stranger.user"]].concat(), "not ready: 401"),
+        ([&named[..], &certified].concat(), "not ready: 401"),
+        ([&named[..], &user].concat(), "CertificateRequired"),
+        ([&certified[..], &user].concat(), "certificate"),
+        ([&named[..], &certified, &["--user-file", "nobody.user"]].concat(), "NAME:PASSWORD"),
+    ] {
+        let (code, said) = probe(&arguments);
+        assert!(code == Some(1) && said.contains(part) && said.lines().count() == 1, "{arguments:?}: {said}");
+        assert!(!said.contains("horse") && !said.contains("wrong"), "{said}");
+    }
+    assert_eq!(probe(&["--cert-file", "client.pem"]).0, Some(2));
 }
 
 #[tokio::test]

@@ -40,8 +40,46 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 
+{{/* How a probe asks for a path; takes the path and the root. Where the web configuration asks for a user or for a
+certificate, the bridge's own `probe` shows it, from within the pod: the kubelet has neither. */}}
+{{- define "linkit-bridge.probe" -}}
+{{- $web := .root.Values.webConfig }}
+{{- $probe := $web.probe }}
+{{- if and (or $probe.user $probe.cert) (not $web.existingSecret) }}
+{{- fail "webConfig.probe names keys of webConfig.existingSecret, which is not set: name the Secret" }}
+{{- end }}
+{{- if ne (empty $probe.cert) (empty $probe.key) }}
+{{- fail "webConfig.probe: cert and key go together, and one is missing" }}
+{{- end }}
+{{- if or $probe.user $probe.cert -}}
+exec:
+  command:
+    - /usr/local/bin/linkit-bridge
+    - probe
+    - {{ lower $web.scheme }}://127.0.0.1:9464{{ .path }}
+    {{- with $probe.user }}
+    - --user-file=/etc/linkit-bridge/web/{{ . }}
+    {{- end }}
+    {{- with $probe.cert }}
+    - --cert-file=/etc/linkit-bridge/web/{{ . }}
+    - --key-file=/etc/linkit-bridge/web/{{ $probe.key }}
+    {{- end }}
+    {{- with $probe.ca }}
+    - --ca-file=/etc/linkit-bridge/web/{{ . }}
+    {{- end }}
+    {{- with $probe.serverName }}
+    - --server-name={{ . }}
+    {{- end }}
+{{- else -}}
+httpGet: { path: {{ .path }}, port: http, scheme: {{ $web.scheme }} }
+{{- end }}
+{{- end }}
+
 {{/* What both monitors say of the endpoint; takes the monitor's values and the root. */}}
 {{- define "linkit-bridge.endpoint" -}}
+{{- if and .monitor.authorization .monitor.basicAuth }}
+{{- fail "a monitor has authorization and basicAuth: a request carries one of the two; take one out" }}
+{{- end -}}
 - port: http
   path: {{ dig "web" "telemetry_path" "/metrics" .root.Values.config }}
   scheme: {{ lower .root.Values.webConfig.scheme }}
@@ -51,12 +89,18 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
   authorization:
     credentials: {{- toYaml . | nindent 6 }}
   {{- end }}
+  {{- with .monitor.basicAuth }}
+  basicAuth: {{- toYaml . | nindent 4 }}
+  {{- end }}
   {{- with .monitor.tlsConfig }}
   tlsConfig: {{- toYaml . | nindent 4 }}
   {{- end }}
-  {{- with .monitor.relabelings }}
-  relabelings: {{- toYaml . | nindent 4 }}
-  {{- end }}
+  relabelings:
+    # As `service.instance`: with an address, which a restart changes, no rule would know what was before.
+    - { sourceLabels: [__meta_kubernetes_namespace, __meta_kubernetes_pod_name], separator: /, targetLabel: instance }
+    {{- with .monitor.relabelings }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
   {{- with .monitor.metricRelabelings }}
   metricRelabelings: {{- toYaml . | nindent 4 }}
   {{- end }}
