@@ -7,6 +7,7 @@ mod error;
 mod file;
 mod keys;
 mod limits;
+mod links;
 mod otel;
 mod otlp;
 mod page;
@@ -30,6 +31,7 @@ use crate::yaml;
 pub use error::ConfigError;
 pub use keys::ApiKeyConfig;
 pub use limits::LimitsSection;
+pub use links::LinksSection;
 pub use otel::{Otel, OtelExporter};
 pub use otlp::{OtlpEndpoints, OtlpProtocol, SpoolSection, TlsSection};
 pub use page::PageSection;
@@ -107,6 +109,8 @@ pub struct WebConfig {
     pub telemetry_path: Option<String>,
     /// What stands on the scrape page, and how it is called.
     pub page: Option<PageSection>,
+    /// Where the page for people leads to.
+    pub links: Option<LinksSection>,
     /// The exporter-toolkit's file for TLS, passwords, headers and a rate limit; without it there is none of these.
     pub config_file: Option<PathBuf>,
     /// Whether `POST /-/reload` reads the configuration again; default false.
@@ -237,6 +241,9 @@ impl Config {
             }
         }
         if let Some(wrong) = self.web.limits.as_ref().and_then(LimitsSection::problem) {
+            return problem(&wrong);
+        }
+        if let Some(wrong) = self.web.links.as_ref().and_then(LinksSection::problem) {
             return problem(&wrong);
         }
         if let Some(wrong) = self.otlp.as_ref().and_then(OtlpEndpoints::problem) {

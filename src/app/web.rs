@@ -97,6 +97,7 @@ pub(super) fn face(config: &Config, otel: &Otel) -> FaceConfig {
         metrics_access: config.web.metrics_access.unwrap_or_default(),
         json: JsonConfig { version: config.service.version.clone(), megabyte: config.megabyte() },
         page: config.web.page(),
+        links: config.web.links(),
         lifecycle: config.web.enable_lifecycle.unwrap_or_default(),
     }
 }

@@ -31,6 +31,8 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("LINKIT_BRIDGE_WEB_PAGE_TRANSLATION_STRATEGY", "web.page.translation_strategy"),
     ("LINKIT_BRIDGE_WEB_PAGE_TARGET_INFO", "web.page.target_info"),
     ("LINKIT_BRIDGE_WEB_PAGE_SCOPE_LABELS", "web.page.scope_labels"),
+    ("LINKIT_BRIDGE_WEB_LINKS_DASHBOARDS", "web.links.dashboards"),
+    ("LINKIT_BRIDGE_WEB_LINKS_DOCUMENTS", "web.links.documents"),
     ("LINKIT_BRIDGE_API_KEY", "web.api_keys[0].key"),
     ("LINKIT_BRIDGE_API_KEY_FILE", "web.api_keys[0].key_file"),
     ("LINKIT_BRIDGE_API_KEY_SHA256", "web.api_keys[0].sha256"),
@@ -171,10 +173,11 @@ macro_rules! overlay {
 
 overlay!(ServiceConfig: name, version, environment, instance);
 overlay!(WebConfig: listen, unix_socket_mode, systemd_socket, telemetry_path, config_file, api_keys_file, metrics_access,
-    enable_lifecycle; limits, page, api_keys);
+    enable_lifecycle; limits, page, links, api_keys);
 overlay!(super::LimitsSection: connections, connections_per_address, handshake_timeout, header_timeout, request_timeout,
     answer_timeout, idle_timeout);
 overlay!(super::PageSection: translation_strategy, target_info, scope_labels);
+overlay!(super::LinksSection: dashboards, documents);
 
 /// Sections lie over each other field by field, where both are there.
 trait Overlaid: Sized {
@@ -200,6 +203,7 @@ overlay_optional!(
     SpoolSection,
     super::QueueSection,
     super::PageSection,
+    super::LinksSection,
     super::LimitsSection
 );
 

@@ -39,9 +39,18 @@ pub struct Site {
     pub started: Moment,
 }
 
+/// Where the page leads to beyond the bridge, each an http or https address.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Links {
+    /// The dashboards.
+    pub dashboards: Option<String>,
+    /// The documents with the runbooks.
+    pub documents: Option<String>,
+}
+
 /// Renders the page, with the service's version; `None` for the one its source states.
 #[must_use]
-pub fn render(snapshot: &Snapshot, site: &Site, version: Option<&str>) -> String {
+pub fn render(snapshot: &Snapshot, site: &Site, links: &Links, version: Option<&str>) -> String {
     let endpoints = push::endpoints(snapshot);
     let verdict = verdict::judge(snapshot, &endpoints);
     let mut html = Html::with_capacity(BYTES);
@@ -59,7 +68,7 @@ pub fn render(snapshot: &Snapshot, site: &Site, version: Option<&str>) -> String
     push::table(&mut html, &endpoints);
     tables::others(&mut html, snapshot);
     html.raw("</main>");
-    footer(&mut html, site);
+    footer(&mut html, site, links);
     html.raw("</div><script>").raw(SCRIPT).raw("</script></body></html>\n");
     html.finish()
 }
@@ -103,16 +112,25 @@ fn state(html: &mut Html, snapshot: &Snapshot, verdict: &Verdict) {
     html.raw("<noscript data-own> · <a href=\"./\">read again</a></noscript></p></div></section>");
 }
 
-fn footer(html: &mut Html, site: &Site) {
+fn footer(html: &mut Html, site: &Site, links: &Links) {
+    html.raw("<footer><nav aria-label=\"Further pages\"><ul>");
+    for (address, title) in [(&links.dashboards, "Dashboards"), (&links.documents, "Documents and runbooks")] {
+        if let Some(address) = address {
+            html.raw("<li><a href=\"").text(address).raw("\">").raw(title).raw("</a></li>");
+        }
+    }
     // Relative, so that the page also works behind a proxy that serves it under a path.
-    html.raw("<footer><nav aria-label=\"The bridge's other pages\"><ul><li><a href=\".");
-    html.text(&site.telemetry_path).raw("\">Metrics for Prometheus</a></li>");
+    html.raw("<li><a href=\".").text(&site.telemetry_path).raw("\">Metrics for Prometheus</a></li>");
     html.raw("<li><a href=\"./api/v1/telemetry\">Telemetry as JSON</a> (with a key)</li>");
     html.raw("<li><a href=\"./api/v1/health\">Health</a></li><li><a href=\"./-/ready\">Readiness</a></li></ul></nav>");
-    html.raw(
-        "<p class=\"quiet\">In the bridge's repository: Grafana's dashboards in <code>dashboards/</code>, alert rules ",
-    );
-    html.raw("in <code>alerts/</code>, runbooks, settings and guides in <code>docs/</code>.</p></footer>");
+    if links.dashboards.is_none() || links.documents.is_none() {
+        html.raw(
+            "<p class=\"quiet\">In the bridge's repository: Grafana's dashboards in <code>dashboards/</code>, alert ",
+        );
+        html.raw("rules in <code>alerts/</code>, runbooks, settings and guides in <code>docs/</code>; ");
+        html.raw("<code>web.links</code> shows here where yours are.</p>");
+    }
+    html.raw("</footer>");
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use super::cache::{Latest, LatestBy};
 use super::{Document, MetricsAccess, Page};
+use crate::output::html::Links;
 use crate::output::prometheus::{PageConfig, View};
 use crate::output::telemetry_json::{JsonConfig, Unavailable};
 
@@ -21,6 +22,8 @@ pub struct FaceConfig {
     pub json: JsonConfig,
     /// How the scrape page is.
     pub page: PageConfig,
+    /// Where the page for people leads to.
+    pub links: Links,
     /// Whether a reload may be asked for over HTTP.
     pub lifecycle: bool,
 }

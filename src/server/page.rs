@@ -58,7 +58,7 @@ fn page(app: &App, headers: &HeaderMap) -> Response {
     let (face, home) = (app.shown.get(), &app.home);
     let snapshot = app.registry.current();
     let rendered = home.latest.get(snapshot.version, |_| {
-        let page = html::render(&snapshot, &home.site, face.config.version.as_deref());
+        let page = html::render(&snapshot, &home.site, &face.config.links, face.config.version.as_deref());
         app.rendered.count(HTML, HTML, page.len());
         encoding::Body::new(page)
     });

@@ -11,6 +11,22 @@ use crate::registry::{Point, PointValue, Snapshot};
 /// A receiver that is asked every 21 to 30 s in an outage has then missed two attempts.
 const BEHIND: Duration = Duration::from_secs(60);
 
+/// No batch taken for so long is what the alert LinkitPushFailing tells of.
+const SILENT: Duration = Duration::from_secs(600);
+
+/// How an endpoint does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// Nothing has been answered yet.
+    Waiting,
+    /// Batches go through.
+    UpToDate,
+    /// Batches wait for longer than a receiver that is there would let them.
+    Behind,
+    /// None waits and none goes through: they are refused and given up.
+    Failing,
+}
+
 /// What is known of one endpoint.
 #[derive(Debug)]
 pub(super) struct Endpoint<'a> {
@@ -27,9 +43,17 @@ pub(super) struct Endpoint<'a> {
 }
 
 impl Endpoint<'_> {
-    /// Whether batches wait for longer than a receiver that is there would let them.
-    pub(super) fn is_behind(&self) -> bool {
-        self.oldest.is_some_and(|oldest| oldest > BEHIND)
+    /// How it does. That nothing waits is no good sign by itself: what a receiver refuses does not wait either.
+    pub(super) fn state(&self) -> State {
+        let has_dropped = self.dropped != Number::Int(0);
+        match self.success {
+            _ if self.oldest.is_some_and(|oldest| oldest > BEHIND) => State::Behind,
+            // Who pushes seldom is silent too, and has lost nothing.
+            Some(ago) if ago > SILENT && has_dropped => State::Failing,
+            Some(_) => State::UpToDate,
+            None if has_dropped => State::Failing,
+            None => State::Waiting,
+        }
     }
 }
 
@@ -90,10 +114,11 @@ pub(super) fn table(html: &mut Html, endpoints: &[Endpoint<'_>]) {
 
 fn row(html: &mut Html, endpoint: &Endpoint<'_>) {
     let batches = |number| amount(number, "", "").digits;
-    let (level, state) = match (endpoint.is_behind(), endpoint.success) {
-        (true, _) => (Level::Warn, "behind"),
-        (false, Some(_)) => (Level::Good, "up to date"),
-        (false, None) => (Level::Unknown, "waiting"),
+    let (level, state) = match endpoint.state() {
+        State::Waiting => (Level::Unknown, "waiting"),
+        State::UpToDate => (Level::Good, "up to date"),
+        State::Behind => (Level::Warn, "behind"),
+        State::Failing => (Level::Warn, "failing"),
     };
     let success = endpoint.success.map(|ago| format!("last success {} ago", span(ago)));
     html.raw("<tr><th scope=\"row\">").text(endpoint.name).raw("</th><td data-level=\"").text(level.name());

@@ -21,7 +21,7 @@ fn site() -> Site {
 }
 
 fn page(registry: &Registry) -> String {
-    render(&registry.current(), &site(), Some("1.4.2"))
+    render(&registry.current(), &site(), &Links::default(), Some("1.4.2"))
 }
 
 /// The text of the elements between two marks, without markup.
@@ -89,7 +89,7 @@ fn every_figure_with_a_reading_is_shown_with_its_unit() {
     fail(&registry, Section::Store);
     registry.record(FigureId::HttpRequestDuration, Duration::from_millis(2), &[("code", "200")]);
     let snapshot = registry.current();
-    let page = render(&snapshot, &site(), Some("1.4.2"));
+    let page = render(&snapshot, &site(), &Links::default(), Some("1.4.2"));
     let mut shown = 0;
     for family in &snapshot.families {
         for Point { attributes, value, .. } in family.points.iter() {
@@ -245,6 +245,42 @@ fn push_says_what_waits_and_since_when() {
 }
 
 #[test]
+fn an_endpoint_that_refuses_all_is_no_good_one_though_nothing_waits() {
+    let (registry, clock) = registry();
+    read(&registry, clock.now(), &Section::DOCUMENTED);
+    let began = clock.now().wall;
+    registry.add_live(move |now| {
+        let of = |endpoint: &str, figure, value| Reading::of_series(figure, "endpoint", endpoint, value);
+        let since = now.wall.since(began).as_secs();
+        let reason = |endpoint: &str| vec![("endpoint", endpoint.to_owned()), ("reason", "rejected".to_owned())];
+        let dropped = |endpoint, count: u64| Reading {
+            attributes: reason(endpoint),
+            ..Reading::of(FigureId::PushDropped, count)
+        };
+        vec![
+            of("never", FigureId::PushQueuedBatches, 0),
+            dropped("never", since),
+            of("once", FigureId::PushQueuedBatches, 0),
+            of("once", FigureId::PushLastSuccess, began.0),
+            dropped("once", 1),
+            of("seldom", FigureId::PushQueuedBatches, 0),
+            of("seldom", FigureId::PushLastSuccess, began.0),
+            dropped("seldom", 0),
+        ]
+    });
+    assert_eq!(verdict(&page(&registry)).1, "All is well");
+    clock.advance(Duration::from_secs(30));
+    read(&registry, clock.now(), &Section::DOCUMENTED);
+    let failing = page(&registry);
+    let detail = "Figures are fresh here; the receiver takes no batch, and its answer is in the bridge&#39;s log.";
+    assert_eq!(verdict(&failing), ("warn", "Push failing: never", detail));
+    assert!(failing.contains("failing <small>no success yet"));
+    clock.advance(Duration::from_secs(571));
+    read(&registry, clock.now(), &Section::DOCUMENTED);
+    assert_eq!(verdict(&page(&registry)).1, "Push failing: never, once");
+}
+
+#[test]
 fn the_operators_figures_have_a_section_of_their_own_and_stay_text() {
     let clock = Arc::new(ManualClock::at(crate::output::telemetry_json::tests::MEASURED));
     let keys = vec!["state".to_owned()];
@@ -280,11 +316,17 @@ fn all_that_is_configured_stays_text_and_links_are_relative() {
         telemetry_path: "/probe/metrics".to_owned(),
         started: clock.now(),
     };
+    let address = format!("https://grafana.example/{evil}");
+    let links = Links { dashboards: Some(address), documents: Some("https://git.example/docs".to_owned()) };
     clock.advance(Duration::from_secs(11_100));
-    let page = render(&registry.current(), &site, Some(evil));
+    let page = render(&registry.current(), &site, &links, Some(evil));
     assert_eq!((page.matches("<script>").count(), page.matches("</title>").count()), (1, 1));
     assert!(page.contains(" · up 3\u{a0}h 5\u{a0}min</p>"));
     assert!(page.contains("href=\"./probe/metrics\"") && !page.contains("href=\"/"));
+    assert!(page.contains("<a href=\"https://git.example/docs\">Documents and runbooks</a>"));
+    assert!(
+        page.contains("href=\"https://grafana.example/&lt;/title&gt;&lt;script&gt;") && !page.contains("web.links")
+    );
 }
 
 #[test]

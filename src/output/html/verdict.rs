@@ -1,9 +1,9 @@
 //! What is to be known first: whether all is well, and if not, what is the worst of it and what follows from that.
 //!
-//! It says what `/api/v1/health` says, with the cause, and whether push is behind. Of errors it tells the classes, never
-//! the messages, which name hosts.
+//! It says what `/api/v1/health` says, with the cause, and whether push is behind or fails. Of errors it tells the
+//! classes, never the messages, which name hosts.
 
-use super::push::Endpoint;
+use super::push::{Endpoint, State};
 use super::words::time_of_day;
 use crate::reading::Age;
 use crate::registry::{CollectorStatus, Snapshot};
@@ -114,10 +114,14 @@ pub(super) fn judge(snapshot: &Snapshot, endpoints: &[Endpoint]) -> Verdict {
 }
 
 fn push(endpoints: &[Endpoint]) -> Option<Verdict> {
-    let behind: Vec<_> = endpoints.iter().filter(|endpoint| endpoint.is_behind()).map(|it| it.name).collect();
-    let detail = "Figures are fresh here; what waits is delivered when the receiver takes it.".to_owned();
-    let title = format!("Push behind: {}", behind.join(", "));
-    (!behind.is_empty()).then_some(Verdict { level: Level::Warn, title, detail })
+    let of = |state| endpoints.iter().filter(move |endpoint| endpoint.state() == state).map(|endpoint| endpoint.name);
+    let states = [
+        (State::Failing, "failing", "the receiver takes no batch, and its answer is in the bridge's log."),
+        (State::Behind, "behind", "what waits is delivered when the receiver takes it."),
+    ];
+    let (state, word, detail) = states.into_iter().find(|(state, ..)| of(*state).next().is_some())?;
+    let title = format!("Push {word}: {}", of(state).collect::<Vec<_>>().join(", "));
+    Some(Verdict { level: Level::Warn, title, detail: format!("Figures are fresh here; {detail}") })
 }
 
 fn sourceless(snapshot: &Snapshot) -> Option<Verdict> {

@@ -91,12 +91,13 @@ async function phone() {
 async function reader() {
   const { page, problems } = await open({ viewport: { width: 1200, height: 900 } });
   const tree = await page.locator('body').ariaSnapshot();
-  for (const part of [/^- banner:/m, /^- main:/m, /^- contentinfo:/m, /navigation "The bridge's other pages"/,
+  for (const part of [/^- banner:/m, /^- main:/m, /^- contentinfo:/m, /navigation "Further pages"/,
     /heading "[^"]+" \[level=1\]/, /region "All is well|region "[^"]+":\n\s+- status:/, /heading "Runtime" \[level=2\]/,
     /heading "Collectors" \[level=2\]/, /table "What reads each source[^"]*"/, /columnheader "Errors"/,
     /rowheader "runtime \w+"/, /img "last minute: /, /link "Readiness"/]) {
     assert.match(tree, part, `${part} is not in\n${tree}`);
   }
+  assert.doesNotMatch(tree, /^\s*- (definition|paragraph|cell)$/m, 'something is read that says nothing');
   // What has not changed is not said again.
   await page.evaluate(() => {
     window.said = 0;
