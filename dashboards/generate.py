@@ -107,6 +107,12 @@ def mapping(**texts):
     return made
 
 
+def words(**colors):
+    """A value mapping of words to colours."""
+    results = {word: {"color": color, "index": at} for at, (word, color) in enumerate(colors.items())}
+    return [{"type": "value", "options": results}]
+
+
 def stat(title, description, unit, queries, size=(4, 4), thresholds=None, no_value="no data", link=None, **defaults):
     made = panel(
         "stat", title, description, unit, queries, size, thresholds, instant=True, noValue=no_value, **defaults
@@ -186,16 +192,26 @@ def timeline(title, description, queries, mappings, size, thresholds):
         "showValue": "auto",
         "alignValue": "left",
         "rowHeight": 0.9,
+        # Of fifty lines as many at a time as can be read; Grafana before 11 shows all.
+        "perPage": size[1],
         "legend": {"displayMode": "list", "placement": "bottom", "showLegend": False, "calcs": []},
         "tooltip": {"mode": "single", "sort": "none"},
     }
     return made
 
 
-def table(title, description, unit, columns, size, hide=(), names=None, link=None, no_value="none", sort=None):
+def drill_down():
+    """Links from the instance of a table's row to the dashboards of that instance alone."""
+    query = "${__url_time_range}&${datasource:queryparam}&var-job=${__data.fields.Job}&var-instance=${__data.fields.Instance}"
+    others = ("bridge", "Bridge"), ("staging", "Staging pipeline"), ("runtime", "Runtime"), ("store", "Store and capacity")
+    return [{"title": title, "url": "/d/linkit-%s?%s" % (uid, query), "targetBlank": False} for uid, title in others]
+
+
+def table(title, description, unit, columns, size, hide=(), names=None, link=None, no_value="none", sort=None, styles=None):
     """A table; `columns` are (title, expression, unit, threshold steps or None, mappings or None).
 
     With one column of values its labels are the other columns, with several the rows are joined by their labels.
+    `styles` are further properties of such columns by their titles.
     """
     queries = [(expr, "") for _, expr, _, _, _ in columns]
     made = panel("table", title, description, unit, queries, size, None, instant=True, table=True, noValue=no_value)
@@ -212,6 +228,10 @@ def table(title, description, unit, columns, size, hide=(), names=None, link=Non
             properties.append({"id": "custom.cellOptions", "value": {"type": "color-background", "mode": "basic"}})
         if mappings:
             properties.append({"id": "mappings", "value": mappings})
+        made["fieldConfig"]["overrides"].append(
+            {"matcher": {"id": "byName", "options": column}, "properties": properties}
+        )
+    for column, properties in (styles or {}).items():
         made["fieldConfig"]["overrides"].append(
             {"matcher": {"id": "byName", "options": column}, "properties": properties}
         )

@@ -11,11 +11,13 @@ INSTANCE = "{{instance}}"
 NO_HISTORY = "no history yet"
 
 B = "linkit_bridge_build_info"
-# 1 or 0 of each bridge seen within an hour: by its scrape, or by whether it still pushes.
+# 1 or 0 of each bridge seen within an hour: by its scrape, or by whether it still pushes; and 0 for as long as the alert says
+# that it is down, for an hour after the end of its figures nothing else does.
 BRIDGE_UP = (
     f"(max {BY} (<up> and on (job, instance) max_over_time(<{B}>[1h]))\n"
     f"or max {BY} (last_over_time(<{B}>[10m]))\n"
-    f"or 0 * max {BY} (max_over_time(<{B}>[1h])))"
+    f"or 0 * max {BY} (max_over_time(<{B}>[1h]))\n"
+    f'or 0 * max {BY} (<ALERTS, alertstate="firing", alertname=~"LinkitBridge(TargetDown|Vanished)">))'
 )
 RULES_LOADED = "0 * count(<instance:linkit_bridge_collector_staleness:max>)"
 STALENESS = mapping(v0=("fresh", "green"), v1=("stale", "orange"), v2=("expired", "red"), v3=("never read", "dark-red"))

@@ -3,6 +3,7 @@
 from generate import (
     ANY,
     dashboard,
+    drill_down,
     graph,
     limit,
     mapping,
@@ -11,6 +12,7 @@ from generate import (
     steps,
     table,
     timeline,
+    words,
 )
 from source.common import (
     BRIDGE_UP,
@@ -32,8 +34,13 @@ from source.common import (
 def overview():
     collectors = "max by (job, instance, collector) (max_over_time(<linkit_bridge_collector_up>[3m]))"
     ages = "max by (job, instance, collector) (last_over_time(<linkit_bridge_collector_staleness>[3m]))"
-    since = "(time() - max by (job, instance, endpoint) (<linkit_bridge_push_last_success_timestamp_seconds>))"
-    late = limit("LinkitPushFailing")
+    success, each = "<linkit_bridge_push_last_success_timestamp_seconds>", "(job, instance, endpoint)"
+    # An endpoint that never took a batch has no time of one.
+    failing = (
+        f"(time() - max by {each} ({success}) > {limit('LinkitPushFailing')}\n"
+        f"or max by {each} (<linkit_bridge_push_queued_batches> offset 10m) unless on {each} "
+        f"max_over_time({success.replace('>', '>[10m]')}))"
+    )
     none = mapping(v0=("none", "green"))
     to_bridge, to_staging = more("linkit-bridge", "Bridge"), more("linkit-staging", "Staging pipeline")
     to_runtime, to_store = more("linkit-runtime", "Runtime"), more("linkit-store", "Store and capacity")
@@ -46,8 +53,8 @@ def overview():
             stat(
                 "Bridges down",
                 "Bridges that Prometheus cannot scrape, or that have pushed nothing for 10 minutes, of those seen within an "
-                "hour.\n\nNormal: none. LinkitBridgeTargetDown, LinkitBridgeVanished or LinkitTargetAbsent fire after some "
-                "minutes. Nothing is known of Linkit through such a bridge: see whether its process runs.",
+                "hour or alerted on.\n\nNormal: none. LinkitBridgeTargetDown, LinkitBridgeVanished or LinkitTargetAbsent fire "
+                "after some minutes. Nothing is known of Linkit through such a bridge: see whether its process runs.",
                 "short",
                 [(count_of(f"{BRIDGE_UP} == 0", BRIDGE_UP), "down")],
                 thresholds=ANY,
@@ -102,7 +109,7 @@ def overview():
                 "Endpoints that have taken no batch for longer than LinkitPushFailing allows.\n\nNormal: none. Batches wait and "
                 'are delivered later, until queue or spool are full. "no push" where none is configured.',
                 "short",
-                [(count_of(f"{since} > {late}", "<linkit_bridge_push_queued_batches>"), "failing")],
+                [(count_of(failing, "<linkit_bridge_push_queued_batches>"), "failing")],
                 thresholds=ANY,
                 no_value="no push",
                 mappings=none,
@@ -125,22 +132,30 @@ def overview():
                 ],
                 (12, 6),
                 hide=("otel_scope_name", "otel_scope_version", "alertstate"),
-                names={"alertname": "Alert", "severity": "Severity", "instance": "Instance"},
+                names={"alertname": "Alert", "severity": "Severity", "job": "Job", "instance": "Instance"},
+                styles={
+                    "Severity": [
+                        {"id": "mappings", "value": words(critical="red", warning="orange")},
+                        {"id": "custom.cellOptions", "value": {"type": "color-background", "mode": "basic"}},
+                    ],
+                    "Instance": [{"id": "links", "value": drill_down()}],
+                },
             ),
             timeline(
                 "Freshness over time",
-                "The state of the worst collector of each bridge.\n\nNormal: fresh. From stale on LinkitTelemetryStale fires; "
-                "when a figure is expired it is withdrawn, never frozen.",
-                [(f"max {BY} (<linkit_bridge_collector_staleness>)", INSTANCE)],
+                "What each collector reads, on the bridge where it is oldest: as many lines for fifty bridges as for one. Which "
+                "bridge it is stands below.\n\nNormal: fresh. From stale on LinkitTelemetryStale fires; when a figure is expired "
+                "it is withdrawn, never frozen.",
+                [("max by (job, collector) (<linkit_bridge_collector_staleness>)", "{{collector}} {{job}}")],
                 STALENESS,
                 (12, 6),
                 STALENESS_STEPS,
             ),
             table(
                 "Instances",
-                "One line a bridge, for one and for fifty: click a column to sort by it.\n\nNormal: nothing is red. Bridge is red as in Bridges down, "
-                "freshness as LinkitTelemetryStale sees it, the pause from the limits of LinkitGcPauseElevated and "
-                "LinkitGcPauseHigh.",
+                "One line a bridge, for one and for fifty: click a column to sort by it, an instance to see it alone.\n\n"
+                "Normal: nothing is red. Bridge is red as in Bridges down, freshness as LinkitTelemetryStale sees it, the pause "
+                "from the limits of LinkitGcPauseElevated and LinkitGcPauseHigh.",
                 "short",
                 [
                     ("Bridge", BRIDGE_UP, "none", steps((1, "green"), base="red"), up),
@@ -182,6 +197,7 @@ def overview():
                 (24, 7),
                 names={"job": "Job", "instance": "Instance"},
                 no_value="–",
+                styles={"Instance": [{"id": "links", "value": drill_down()}]},
             ),
             graph(
                 "Pending items",

@@ -21,7 +21,8 @@ def store():
     label = "{{collection}} {{instance}}"
     by = "by (job, instance, collection)"
     records = f"max {by} (<linkit_store_records{chosen}>)"
-    trend = f"max {by} (deriv(<linkit_store_records{chosen}>[7d]))"
+    # Each half hour is enough for a week's trend, and costs a hundredth of every sample where there are many bridges.
+    trend = f"max {by} (deriv(<linkit_store_records{chosen}>[7d:30m]))"
     days = f"clamp_min($size - {records}, 0)\n/ (86400 * {trend} > 0)"
     usual = f"min {by} (quantile_over_time(0.5, <linkit_store_records{chosen}>[1h] offset 15m))"
     share = (
@@ -76,7 +77,7 @@ def store():
             stat(
                 "Soonest at the size",
                 "Days until the first collection has the size that stands above, by its growth of the last 7 days, or since the "
-                'first figure.\n\nNormal: far away. "no growth" where nothing grows.',
+                'first figure, each half hour.\n\nNormal: far away. "no growth" where nothing grows.',
                 "d",
                 [(f"min({days})", "days")],
                 (6, 4),
@@ -135,7 +136,7 @@ def store():
                 [
                     ("Records", records, "short", None, None),
                     ("In a day", added % "1d", "short", None, None),
-                    ("In 7 days", added % "7d", "short", None, None),
+                    ("In 7 days", added % "7d:30m", "short", None, None),
                     ("Days until the size", days, "d", None, None),
                     (
                         "Estimated",

@@ -4,6 +4,8 @@
 mod alerting;
 mod board;
 mod history;
+mod hours;
+mod inhibition;
 mod live;
 mod shape;
 mod thresholds;

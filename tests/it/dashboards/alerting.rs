@@ -30,7 +30,7 @@ fn impatient_rules() -> String {
 }
 
 /// The shipped Alertmanager config, but telling the webhook, and within a second.
-fn impatient_alertmanager(webhook: &str) -> String {
+pub fn impatient_alertmanager(webhook: &str) -> String {
     let folder = root().join("deploy/alertmanager");
     let text = std::fs::read_to_string(folder.join("alertmanager.yml")).unwrap();
     let text = text
@@ -181,7 +181,10 @@ fn alertmanagers_config_and_its_texts_hold_together() {
                          "runbook_url": "/docs/runbooks.md#linkitreloadfailed" },
         "startsAt": "2026-01-01T00:00:00Z", "endsAt": "0001-01-01T00:00:00Z"
     });
-    let data = json!({ "status": "firing", "alerts": [alert], "groupLabels": { "alertname": "LinkitReloadFailed", "job": "j" } });
+    let mut whole = alert.clone();
+    whole["annotations"]["dashboard_url"] = json!("https://grafana.shop/d/linkit-bridge");
+    whole["annotations"]["runbook_url"] = json!("https://wiki.shop/#linkitreloadfailed");
+    let data = json!({ "status": "firing", "alerts": [alert, whole], "groupLabels": { "alertname": "LinkitReloadFailed", "job": "j" } });
     let data = directory.write("data.json", &data.to_string());
     let mut render = Command::new(amtool);
     render.args(["template", "render", "--template.glob", "deploy/alertmanager/*.tmpl", "--template.data"]).arg(data);
@@ -189,8 +192,15 @@ fn alertmanagers_config_and_its_texts_hold_together() {
     let output = render.current_dir(root()).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert!(said.starts_with("[FIRING 1] LinkitReloadFailed j\nIt is so.\nDo this.\nDashboard: http"), "{said}");
-    assert!(said.contains("/docs/runbooks.md#linkitreloadfailed"), "{said}");
+    assert!(said.starts_with("[FIRING 2] LinkitReloadFailed j\nIt is so.\nDo this.\nDashboard: http"), "{said}");
+    // Nobody's address stands in for one that was not set, and a whole one stays as it is.
+    for line in [
+        "\nRunbook: /docs/runbooks.md#linkitreloadfailed\n",
+        "\nDashboard: https://grafana.shop/d/linkit-bridge\n",
+        "\nRunbook: https://wiki.shop/#linkitreloadfailed\n",
+    ] {
+        assert!(said.contains(line), "{said}");
+    }
 }
 
 #[test]

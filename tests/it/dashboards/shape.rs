@@ -2,6 +2,7 @@
 //! The checks of grafana/dashboard-linter are here without their gaps, and some it has not.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use promql_parser::label::{METRIC_NAME, MatchOp};
 use promql_parser::parser::{Expr, VectorSelector};
@@ -20,6 +21,10 @@ const CALM: [&str; 1] = ["15m"];
 const OF_COUNTERS: [&str; 5] = ["rate", "irate", "increase", "resets", "changes"];
 /// What only makes sense of a gauge.
 const OF_GAUGES: [&str; 3] = ["deriv", "delta", "predict_linear"];
+
+/// What a link keeps: of a panel whatever is chosen, of a row of a table its job and instance.
+const OF_ALL: [&str; 2] = ["${job:queryparam}", "${instance:queryparam}"];
+const OF_A_ROW: [&str; 2] = ["var-job=${__data.fields.Job}", "var-instance=${__data.fields.Instance}"];
 
 #[derive(Default)]
 struct Faults(Vec<String>);
@@ -50,13 +55,14 @@ fn lint(dashboard: &Value, uids: &BTreeSet<&str>, alerts: &BTreeSet<String>) -> 
         for alert in alerts_named(text(panel, "description")) {
             faults.unless(alerts.contains(&alert), &place, &format!("names {alert}, which is no alert"));
         }
-        for link in list(panel, "links") {
+        let columns = list(&panel["fieldConfig"], "overrides").flat_map(|column| list(column, "properties"));
+        let of_rows = columns.filter(|property| property["id"] == "links").flat_map(|links| list(links, "value"));
+        let links = list(panel, "links").map(|link| (link, OF_ALL)).chain(of_rows.map(|link| (link, OF_A_ROW)));
+        for (link, kept) in links {
             let url = text(link, "url");
             let uid = url.trim_start_matches("/d/").split('?').next().unwrap();
             faults.unless(uids.contains(uid), &place, &format!("{url} leads nowhere"));
-            for part in
-                ["${__url_time_range}", "${datasource:queryparam}", "${job:queryparam}", "${instance:queryparam}"]
-            {
+            for part in ["${__url_time_range}", "${datasource:queryparam}"].iter().chain(&kept) {
                 faults.unless(url.contains(part), &place, &format!("{url} loses {part}"));
             }
         }
@@ -169,6 +175,7 @@ fn check_panel(dashboard: &Value, panel: &Value, faults: &mut Faults) {
 struct Selections {
     around: Vec<String>,
     found: Vec<(VectorSelector, Option<String>)>,
+    longest: Duration,
     aggregations: Vec<String>,
 }
 
@@ -179,7 +186,10 @@ impl ExprVisitor for Selections {
         match expr {
             Expr::Call(call) => self.around.push(call.func.name.to_owned()),
             Expr::Aggregate(aggregate) => self.aggregations.push(aggregate.op.to_string()),
-            Expr::MatrixSelector(matrix) => self.found.push((matrix.vs.clone(), self.around.last().cloned())),
+            Expr::MatrixSelector(matrix) => {
+                self.longest = self.longest.max(matrix.range);
+                self.found.push((matrix.vs.clone(), self.around.last().cloned()));
+            }
             Expr::VectorSelector(selector) => self.found.push((selector.clone(), None)),
             _ => {}
         }
@@ -226,6 +236,9 @@ fn check_query(expr: &str, is_instant: bool, place: &str, faults: &mut Faults) {
             &format!("{function} of the counter {name}"),
         );
     }
+    // Each point of a line would read a week of samples, of each series: minutes for fifty bridges.
+    let is_heavy = selections.longest > Duration::from_secs(86_400) && !is_instant;
+    faults.unless(!is_heavy, place, "every sample of more than a day at each point; take a subquery with a step");
     let ranks = selections.aggregations.iter().any(|op| op == "topk" || op == "bottomk");
     faults.unless(!ranks || is_instant, place, "topk over a range shows more lines than it says");
     for window in expr.split("rate(").skip(1).filter_map(|rest| rest.split('[').nth(1)) {
@@ -262,7 +275,7 @@ fn the_check_finds_every_planted_fault() {
         lint(&broken, &uids, &alerts)
     };
     let selector = "{job=~\"$job\", instance=~\"$instance\"}";
-    let expr = "/panels/0/targets/0/expr";
+    let (expr, lines) = ("/panels/0/targets/0/expr", "/panels/9/targets/0/expr");
     for (pointer, value, fault) in [
         ("/schemaVersion", json!(39), "schema"),
         ("/editable", json!(true), "editable"),
@@ -279,6 +292,7 @@ fn the_check_finds_every_planted_fault() {
         ("/panels/0/description", json!("Bridges."), "normal"),
         ("/panels/0/description", json!("Normal. LinkitBridgeGone fires."), "no alert"),
         ("/panels/0/links/0/url", json!("/d/linkit-brigde?${job:queryparam}"), "nowhere"),
+        ("/panels/6/fieldConfig/overrides/2/properties/0/value/0/url", json!("/d/linkit-bridge?"), "loses var-job"),
         ("/panels/0/fieldConfig/defaults/unit", json!(""), "no unit"),
         ("/panels/0/fieldConfig/defaults/noValue", json!(""), "nothing is said"),
         ("/panels/0/fieldConfig/defaults/mappings", json!([]), "mappings"),
@@ -292,8 +306,48 @@ fn the_check_finds_every_planted_fault() {
         (expr, json!(format!("rate(linkit_staging_items{selector}[$__rate_interval])")), "of the gauge"),
         (expr, json!(format!("deriv(linkit_staging_completed_total{selector}[15m])")), "counter"),
         (expr, json!(format!("rate(linkit_staging_completed_total{selector}[1m])")), "rate over"),
+        (lines, json!(format!("deriv(linkit_store_records{selector}[7d])")), "more than a day"),
     ] {
         let faults = plant(pointer, value.clone());
         assert!(faults.iter().any(|found| found.contains(fault)), "{pointer} = {value}: {faults:?}");
+    }
+}
+
+#[test]
+fn the_overview_shows_all_that_matters_on_one_screen() {
+    // A row of the grid is 38 px high: 24 of them are what a window of 1080 px leaves beneath Grafana's own bars.
+    const ROWS: u64 = 24;
+    let (dashboards, _) = known();
+    let overview = dashboards.iter().find(|dashboard| dashboard["uid"] == "linkit-overview").unwrap();
+    let mut shown = String::new();
+    for panel in list(overview, "panels") {
+        let place = place(overview, panel);
+        let at = |key: &str| panel["gridPos"][key].as_u64().unwrap();
+        assert!(at("y") + at("h") <= ROWS, "{place} is below the screen");
+        // First how it stands, then what is behind it.
+        assert_eq!(at("y") == 0, panel["type"] == "stat", "{place}");
+        list(panel, "targets").for_each(|target| shown.push_str(text(target, "expr")));
+    }
+    for series in [
+        "up{",
+        "linkit_bridge_collector_staleness{",
+        "ALERTS{",
+        "linkit_staging_items{",
+        "linkit_store_records{",
+        "linkit_runtime_goroutines{",
+        "linkit_runtime_heap_allocated_bytes{",
+        "linkit_bridge_push_queued_batches{",
+    ] {
+        assert!(shown.contains(series), "{series} is not on the first screen");
+    }
+}
+
+#[test]
+fn lines_of_states_are_as_many_at_a_time_as_can_be_read() {
+    for dashboard in &dashboards() {
+        for panel in panels(dashboard).filter(|panel| panel["type"] == "state-timeline") {
+            let (lines, height) = (&panel["options"]["perPage"], &panel["gridPos"]["h"]);
+            assert!(lines.as_u64().unwrap() <= height.as_u64().unwrap(), "{}", place(dashboard, panel));
+        }
     }
 }

@@ -129,6 +129,15 @@ fn limits_are_read_from_products_and_factors() {
 }
 
 #[test]
+fn the_bridges_page_calls_a_push_failing_when_the_alert_does() {
+    let source = std::fs::read_to_string(root().join("src/output/html/push.rs")).unwrap();
+    let seconds =
+        source.split("SILENT: Duration = Duration::from_secs(").nth(1).and_then(|rest| rest.split(')').next());
+    let alert = alerts().into_iter().find(|rule| rule.name == "LinkitPushFailing").unwrap();
+    assert!(is_same(limits(&alert)[0], seconds.unwrap().parse().unwrap()), "{seconds:?}");
+}
+
+#[test]
 fn every_alert_says_how_grave_it_is_what_it_means_and_where_to_look() {
     let uids: BTreeSet<String> = dashboards().iter().map(|dashboard| text(dashboard, "uid").to_owned()).collect();
     let mut names = BTreeSet::new();
@@ -136,6 +145,7 @@ fn every_alert_says_how_grave_it_is_what_it_means_and_where_to_look() {
         assert!(names.insert(name.clone()), "{place} is there twice");
         assert!(["critical", "warning", "info"].contains(&text(&document["labels"], "severity")), "{place}: severity");
         assert!(document["for"].is_string(), "{place}: a spike fires it");
+        assert!(document["keep_firing_for"].is_string(), "{place}: a gap in the data ends it");
         let annotations = &document["annotations"];
         for key in ["summary", "description"] {
             let said = text(annotations, key);

@@ -128,7 +128,7 @@ fn of_text(expr: &str) -> Result<Dimension, String> {
 fn units_of(panel: &Value) -> Vec<(String, String)> {
     let default = text(&panel["fieldConfig"]["defaults"], "unit");
     let columns: Vec<_> = list(&panel["fieldConfig"], "overrides")
-        .map(|column| list(column, "properties").find(|property| property["id"] == "unit").unwrap())
+        .filter_map(|column| list(column, "properties").find(|property| property["id"] == "unit"))
         .map(|property| property["value"].as_str().unwrap())
         .collect();
     let unit = |at: usize| (*columns.get(at).unwrap_or(&default)).to_owned();
