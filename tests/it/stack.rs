@@ -1,14 +1,15 @@
 //! What stands around the bridge: compose file, chart and unit, each judged by its ecosystem's own tool. What needs a
 //! Docker engine is `tests/stack/run`.
 
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::Value;
 
-use crate::support::Directory;
-use crate::support::peers::{peer, program};
-use crate::support::root;
+use crate::support::peers::{may_be_others, peer, program};
+use crate::support::process::Process;
+use crate::support::{Directory, eventually, free_port, root};
 
 const CHART: &str = "deploy/helm/linkit-bridge";
 /// Kubernetes as old as the chart allows, and as new as the schemas are.
@@ -77,6 +78,30 @@ fn every_service_is_bounded_checked_and_on_loopback() {
     }
 }
 
+#[tokio::test]
+async fn the_collectors_health_check_tells_whether_it_runs() {
+    let (Some(tool), Some(otelcol)) = (peer("docker-compose"), peer("otelcol")) else { return };
+    let services = compose(&tool, &[("COMPOSE_PROFILES", "otel")])["services"].take();
+    let check: Vec<_> = services["collector"]["healthcheck"]["test"].as_array().unwrap().clone();
+    let check: Vec<_> = check.iter().map(|word| word.as_str().unwrap()).collect();
+    assert_eq!(check[..2], ["CMD", "/otelcol-contrib"]);
+    // On ports of its own.
+    let (otlp, health) = (format!("127.0.0.1:{}", free_port()), format!("127.0.0.1:{}", free_port()));
+    let config = std::fs::read_to_string(root().join("deploy/collector/collector.yml")).unwrap();
+    let config = config.replace("0.0.0.0:4318", &otlp).replace("127.0.0.1:13133", &health);
+    let directory = Directory::new("collector");
+    let file = directory.write("collector.yml", &config).display().to_string();
+    let placed = |word: &&str| word.replace("/etc/linkit/collector.yml", &file).replace("127.0.0.1:13133", &health);
+    let arguments: Vec<_> = check[2..].iter().map(placed).collect();
+    let is_healthy = || Command::new(&otelcol).args(&arguments).output().unwrap().status.success();
+    assert!(!is_healthy(), "healthy before it runs");
+    let mut running = Process::start("the collector", Command::new(&otelcol).arg(format!("--config={file}")));
+    eventually("the collector being healthy", || async { is_healthy().then_some(()) }).await;
+    running.signal("-KILL");
+    running.ended().await;
+    assert!(!is_healthy(), "healthy after it was killed");
+}
+
 #[test]
 fn the_charts_own_tests_pass_and_helm_finds_nothing() {
     let (Some(helm), Some(unittest)) = (peer("helm"), peer("helm-unittest")) else { return };
@@ -91,14 +116,20 @@ fn what_the_chart_makes_is_valid_kubernetes_and_prometheus_operator() {
     let (Some(helm), Some(kubeconform)) = (peer("helm"), peer("kubeconform")) else { return };
     let schemas = root().join("target/peers/kubernetes-schemas");
     let directory = Directory::new("chart");
-    for (monitor, version) in
-        ["serviceMonitor", "podMonitor"].into_iter().flat_map(|one| KUBERNETES.map(|two| (one, two)))
-    {
+    // What a scrape shows, and how the pod is probed.
+    let user = "basicAuth: { username: { name: k, key: u }, password: { name: k, key: p } }";
+    let tls = "tlsConfig: { ca: { secret: { name: w, key: c } }, cert: { secret: { name: k, key: c } }, \
+               keySecret: { name: k, key: k }, serverName: name }";
+    let ways = [
+        ("serviceMonitor", "authorization: { name: k, key: m }".to_owned(), ""),
+        ("podMonitor", format!("{user}, {tls}"), ", probe: { user: u, cert: c, key: k, ca: a, serverName: name }"),
+    ];
+    for ((monitor, shown, probe), version) in ways.iter().flat_map(|one| KUBERNETES.map(|two| (one, two))) {
         let values = format!(
-            "{monitor}: {{ enabled: true, authorization: {{ name: k, key: m }} }}\n\
+            "{monitor}: {{ enabled: true, {shown} }}\n\
              prometheusRule: {{ enabled: true }}\ndashboards: {{ enabled: true }}\n\
              networkPolicy: {{ enabled: true, egress: [ {{ to: [ {{ ipBlock: {{ cidr: 10.0.0.0/8 }} }} ] }} ] }}\n\
-             secrets: {{ existingSecret: k }}\nwebConfig: {{ existingSecret: w, scheme: HTTPS }}\n"
+             secrets: {{ existingSecret: k }}\nwebConfig: {{ existingSecret: w, scheme: HTTPS{probe} }}\n"
         );
         let values = directory.write("values.yaml", &values);
         let mut template = Command::new(&helm);
@@ -129,6 +160,33 @@ fn the_chart_refuses_settings_it_does_not_know() {
     let (output, text) =
         run(Command::new(&helm).args(["template", "shop", CHART, "--set", "persistance.enabled=true"]));
     assert!(!output.status.success() && text.contains("persistance"), "{text}");
+}
+
+#[test]
+fn without_an_engine_the_stack_is_skipped_with_a_word_unless_it_is_required() {
+    if !may_be_others() {
+        return;
+    }
+    // Alone, where a stranger may read it.
+    let directory = Directory::new("stack");
+    std::fs::create_dir_all(directory.path().join("tests/stack")).unwrap();
+    let script = directory.path().join("tests/stack/run");
+    std::fs::copy(root().join("tests/stack/run"), &script).unwrap();
+    let as_nobody = |peers: &str| {
+        let mut command = Command::new("/bin/bash");
+        command.arg(&script).arg("compose").env("LINKIT_BRIDGE_TEST_PEERS", peers).uid(65534);
+        let output = command.output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    let (code, said, _) = as_nobody("");
+    assert_eq!(code, Some(0));
+    assert!(
+        said.starts_with("skipped: the image and the compose file: not root") && said.lines().count() == 1,
+        "{said}"
+    );
+    let (code, said, why) = as_nobody("require");
+    assert!(code == Some(1) && said.is_empty() && why.contains("not root"), "{said}{why}");
 }
 
 #[test]
