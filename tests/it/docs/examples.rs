@@ -23,6 +23,7 @@ enum Owner {
     Chart,
     Kubernetes,
     Grafana,
+    Compose,
 }
 
 impl Owner {
@@ -31,6 +32,8 @@ impl Owner {
         let has = |keys: &[&str]| keys.iter().any(|key| block.get(key).is_some());
         if has(&["kind"]) {
             Self::Kubernetes
+        } else if has(&["services"]) {
+            Self::Compose
         } else if has(&["apiVersion"]) {
             Self::Grafana
         } else if has(&["receivers", "exporters"]) {
@@ -82,6 +85,10 @@ fn every_configuration_loads() {
                     Config::parse(&name, &config.to_string(), &|_| None)
                         .unwrap_or_else(|error| panic!("{name}: {error} in {text}"));
                 }
+            }
+            Owner::Compose => {
+                let words = value["services"]["bridge"]["healthcheck"]["test"].as_array().unwrap().iter().skip(1);
+                cli::command().try_get_matches_from(words.map(|word| word.as_str().unwrap())).unwrap();
             }
             Owner::Prometheus | Owner::Collector | Owner::Kubernetes | Owner::Grafana => {}
         }
@@ -187,6 +194,25 @@ fn every_file_of_the_repository_that_a_command_names_is_there() {
             }
         }
     }
+}
+
+#[test]
+fn every_file_of_the_repository_that_the_prose_names_is_there() {
+    let mut found = 0;
+    for document in documents() {
+        let beside = root().join(&document.name).parent().unwrap().to_owned();
+        for code in document.code() {
+            let is_path = |word: &&str| {
+                FOLDERS.iter().chain(&["src/"]).any(|folder| word.starts_with(folder))
+                    && !word.contains(['*', '{', '<'])
+            };
+            for path in code.split_whitespace().filter(is_path).map(|word| word.trim_end_matches([',', ';', '.'])) {
+                assert!(root().join(path).exists() || beside.join(path).exists(), "{}: {path}", document.name);
+                found += 1;
+            }
+        }
+    }
+    assert!(found >= 40, "only {found} paths were found");
 }
 
 #[test]

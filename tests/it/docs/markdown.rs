@@ -54,6 +54,12 @@ impl Document {
         joined.split("](").skip(1).map(|rest| rest.split(')').next().unwrap().to_owned()).collect()
     }
 
+    /// What stands in backticks outside of blocks.
+    pub fn code(&self) -> Vec<String> {
+        let (prose, _) = self.parts();
+        prose.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+    }
+
     /// The anchors of its headings, as GitHub makes them.
     pub fn anchors(&self) -> Vec<String> {
         let mut seen = BTreeMap::<String, usize>::new();
@@ -125,6 +131,7 @@ fn a_document_is_read_as_its_readers_see_it() {
     let document = Document { name: "docs/x.md".to_owned(), text: text.to_owned() };
     assert_eq!(document.anchors(), ["a-b-c-d", "x_y", "a-b-c-d-1"]);
     assert_eq!(document.links(), ["a.md#b"]);
+    assert_eq!(document.code(), ["b", "b", "[two](no)"]);
     let blocks: Vec<_> = document.blocks().into_iter().map(|block| (block.language, block.text)).collect();
     assert_eq!(blocks[1], ("promql".to_owned(), "up\n".to_owned()));
     assert_eq!(blocks.len(), 2);
