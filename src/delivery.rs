@@ -2,8 +2,8 @@
 //!
 //! What [`Delivery::put`] accepted is delivered, or waits, or is counted as dropped with its reason; at every moment
 //! `accepted = delivered + queued + dropped`. This module knows bytes, not figures: what is in a batch, and how it is
-//! [divided](Halve), is its exporter's business. One `Delivery` serves one endpoint. Batches wait in memory; with a [`SpoolConfig`] on disk, and
-//! outlive the process: what [`Delivery::keep`] has seen through is there after any kill.
+//! [divided](Halve), is its exporter's business. One `Delivery` serves one endpoint. Batches wait in memory; with a
+//! [`SpoolConfig`] on disk, and outlive the process: what [`Delivery::keep`] has seen through is there after any kill.
 
 mod disk;
 mod divide;
@@ -86,7 +86,7 @@ pub struct DeliveryConfig {
 impl Default for DeliveryConfig {
     /// 64 MiB and 72 h in the queue, 10 s (the OTLP default) and 4 MiB an answer, 3 s for the end.
     fn default() -> Self {
-        let limits = Limits { total: Duration::from_secs(10), body_bytes_max: 4 << 20, ..Limits::default() };
+        let limits = Limits { body_bytes_max: 4 << 20, ..Limits::default() }.within(Duration::from_secs(10));
         Self {
             queue_bytes_max: 64 << 20,
             age_max: Duration::from_secs(72 * 3600),
@@ -132,6 +132,8 @@ pub struct Delivery {
     ledger: Arc<Mutex<Ledger>>,
     /// One at a time has it, and a disk that hangs keeps one thread and no worker.
     disk: OnceLock<Arc<tokio::sync::Mutex<Disk>>>,
+    /// The bounds of what is on it, in bytes and in age.
+    spooled: OnceLock<(u64, Duration)>,
     arrived: Notify,
     running: tokio::sync::Mutex<()>,
     halve: Option<Halve>,
@@ -157,6 +159,7 @@ impl Delivery {
             config,
             ledger: Arc::new(Mutex::new(Ledger::new(bounds))),
             disk: OnceLock::new(),
+            spooled: OnceLock::new(),
             arrived: Notify::new(),
             running: tokio::sync::Mutex::default(),
             halve: None,
@@ -177,10 +180,9 @@ impl Delivery {
     pub fn go_on_with(&self, config: &DeliveryConfig, http: HttpClient) {
         let transport = HttpTransport::new(http, config.limits, config.protocol, Arc::clone(&self.clock));
         *self.transport.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(transport);
-        if self.disk.get().is_none() {
-            let DeliveryConfig { queue_bytes_max, age_max, .. } = *config;
-            self.ledger().set_bounds(Bounds { bytes_max: queue_bytes_max, held_bytes_max: queue_bytes_max, age_max });
-        }
+        let DeliveryConfig { queue_bytes_max: held_bytes_max, age_max, .. } = *config;
+        let (bytes_max, age_max) = self.spooled.get().copied().unwrap_or((held_bytes_max, age_max));
+        self.ledger().set_bounds(Bounds { bytes_max, held_bytes_max, age_max });
     }
 
     fn transport(&self) -> Arc<dyn Transport> {
@@ -212,6 +214,7 @@ impl Delivery {
         let (ledger, clock) = (Arc::clone(&self.ledger), Arc::clone(&self.clock));
         let (disk, found) = Disk::open(fs, bounds, ledger, clock)?;
         self.disk.get_or_init(|| Arc::new(tokio::sync::Mutex::new(disk)));
+        self.spooled.get_or_init(|| (bytes_max, age_max));
         Ok(found)
     }
 
@@ -228,8 +231,8 @@ impl Delivery {
         self.on_disk(Disk::keep).await;
     }
 
-    /// Delivers until `stop`, then tries once more what waits: for at most [`DeliveryConfig::flush`], or a second if it
-    /// is in a spool. What is left stays queued. While one call runs, another returns at once, so that there is never
+    /// Delivers until `stop`, then tries once more what waits: for at most [`DeliveryConfig::flush`], or a second if all
+    /// of it is in a spool. What is left stays queued. While one call runs, another returns at once, so that there is never
     /// more than one attempt.
     pub async fn run(&self, stop: impl Future<Output = ()>) {
         let Ok(_alone) = self.running.try_lock() else { return };
@@ -241,7 +244,8 @@ impl Delivery {
             () = &mut sending => return,
         }
         stopping.send_replace(true);
-        let flush = if self.disk.get().is_some() { SPOOLED_FLUSH.min(self.config.flush) } else { self.config.flush };
+        let is_safe = self.stats().unstored == 0;
+        let flush = if is_safe { SPOOLED_FLUSH.min(self.config.flush) } else { self.config.flush };
         let _ = tokio::time::timeout(flush, sending).await;
         self.ledger().release();
         let DeliveryStats { queued: Amount { batches, .. }, unstored, .. } = self.stats();

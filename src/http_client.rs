@@ -53,6 +53,15 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// The same with another time for the whole, half of which may pass until there is a connection: who grants a far
+    /// receiver more time means that too.
+    #[must_use]
+    pub fn within(self, total: Duration) -> Self {
+        Self { connect: self.connect.max(total / 2), total, ..self }
+    }
+}
+
 type Secure = HttpsConnector<HttpConnector>;
 
 /// What came after the body of an answer: an extension of the response, where there was something.
@@ -223,7 +232,8 @@ impl Default for HttpClient {
     }
 }
 
-/// `host:port` of an absolute http or https URI: all of an address that may be shown.
+/// `host:port` of an absolute http or https URI: all of an address that may be shown. `None` if its port is none: the
+/// scheme's own would be taken in its place.
 #[must_use]
 pub fn host_of(uri: &Uri) -> Option<String> {
     let port = match uri.scheme_str()? {
@@ -232,6 +242,10 @@ pub fn host_of(uri: &Uri) -> Option<String> {
         _ => return None,
     };
     let host = uri.host().filter(|host| !host.is_empty())?;
+    let after = uri.authority()?.as_str().rsplit('@').next()?.strip_prefix(host)?;
+    if after.len() > 1 && uri.port().is_none() {
+        return None;
+    }
     Some(format!("{host}:{}", uri.port_u16().unwrap_or(port)))
 }
 

@@ -16,7 +16,7 @@ use crate::clock::{Clock, Wall};
 use crate::config::{Otel, OtelExporter, OtlpEndpoints, OtlpProtocol, OtlpSection, SpoolSection, TlsSection};
 use crate::delivery::{Batch, Delivery, DeliveryConfig, Destination, Protocol, SpoolConfig, check_spool};
 use crate::directory::DirectoryError;
-use crate::http_client::{HttpClient, Limits, TlsFiles, Version};
+use crate::http_client::{HttpClient, TlsFiles, Version};
 use crate::output::otlp::{Endpoint, Otlp, OtlpConfig, Route, halve};
 use crate::registry::Registry;
 
@@ -79,9 +79,6 @@ impl Push {
         interval: Option<Duration>,
         shared: &Shared<'_>,
     ) -> anyhow::Result<Self> {
-        if let Some(protocol) = exporter.unknown_protocol.as_ref().filter(|_| section.protocol.is_none()) {
-            anyhow::bail!("OTEL_EXPORTER_OTLP_PROTOCOL: {protocol} is not there; use http/protobuf, http/json or grpc");
-        }
         let protocol = section.protocol.or(exporter.protocol).unwrap_or_default();
         let otlp = Otlp::new(&otlp_config(section, exporter, protocol, shared.began)?)?;
         let default = DeliveryConfig::default();
@@ -95,7 +92,7 @@ impl Push {
                 OtlpProtocol::HttpJson => Protocol::HttpJson,
                 OtlpProtocol::Grpc => Protocol::Grpc,
             },
-            limits: Limits { total, ..default.limits },
+            limits: default.limits.within(total),
             ..default
         };
         let none = TlsSection::default();

@@ -1,6 +1,6 @@
 //! The `OTEL_*` variables: what the resource says, whether, how often, where to and how to push (opentelemetry-specification,
-//! configuration/sdk-environment-variables.md and protocol/exporter.md). Empty counts as unset; a bad value is warned of
-//! and ignored, as the specification demands, but for a protocol, without which nothing could arrive.
+//! configuration/common.md and sdk-environment-variables.md, protocol/exporter.md). Empty counts as unset; a bad value is
+//! warned of and ignored, as the specification demands: the general variable then counts in the place of the signal's.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -39,8 +39,6 @@ pub struct OtelExporter {
     pub insecure: bool,
     /// `…_PROTOCOL`.
     pub protocol: Option<OtlpProtocol>,
-    /// `…_PROTOCOL`, if there is no such protocol.
-    pub unknown_protocol: Option<String>,
     /// `…_HEADERS`.
     pub headers: BTreeMap<String, SecretString>,
     /// `…_TIMEOUT`, where 0 is no limit, and not more than `OTEL_METRIC_EXPORT_TIMEOUT`.
@@ -67,14 +65,14 @@ impl Otel {
             resource.retain(|(key, _)| key != "service.name");
             resource.push(("service.name".to_owned(), name));
         }
-        let exports = set("OTEL_METRICS_EXPORTER").is_none_or(|list| list.split(',').any(|name| name.trim() == "otlp"));
+        const EXPORTER: &str = "OTEL_METRICS_EXPORTER";
+        let exports = set(EXPORTER).is_none_or(|list| names_otlp(EXPORTER, &list));
+        const DISABLED: &str = "OTEL_SDK_DISABLED";
         const INTERVAL: &str = "OTEL_METRIC_EXPORT_INTERVAL";
         Self {
-            disabled: !exports || set("OTEL_SDK_DISABLED").is_some_and(|value| is_true(&value)),
+            disabled: set(DISABLED).is_some_and(|text| is_true(DISABLED, &text)) || !exports,
             resource,
-            interval: set(INTERVAL)
-                .and_then(|text| milliseconds(INTERVAL, &text))
-                .filter(|interval| INTERVALS.contains(interval)),
+            interval: set(INTERVAL).and_then(|text| interval(INTERVAL, &text)),
             exporter: OtelExporter::read(&set),
         }
     }
@@ -92,15 +90,13 @@ impl OtelExporter {
         const EXPORT_TIMEOUT: &str = "OTEL_METRIC_EXPORT_TIMEOUT";
         let most = set(EXPORT_TIMEOUT).and_then(|text| milliseconds(EXPORT_TIMEOUT, &text)).map(limit);
         const TEMPORALITY: &str = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE";
-        let protocol = first("PROTOCOL");
         Self {
             endpoint: signal("ENDPOINT").next().map(|(name, value)| match name.contains("METRICS") {
                 true => Endpoint::Exact(value),
                 false => Endpoint::Base(value),
             }),
-            insecure: first("INSECURE").is_some_and(|value| is_true(&value)),
-            protocol: protocol.as_deref().and_then(OtlpProtocol::of),
-            unknown_protocol: protocol.filter(|name| OtlpProtocol::of(name).is_none()),
+            insecure: signal("INSECURE").next().is_some_and(|(name, text)| is_true(&name, &text)),
+            protocol: signal("PROTOCOL").find_map(|(name, text)| protocol(&name, &text)),
             headers: signal("HEADERS").next().map(|(name, text)| headers(&name, &text)).unwrap_or_default(),
             timeout: [timeout, most].into_iter().flatten().min(),
             compression: signal("COMPRESSION").find_map(|(name, text)| compression(&name, &text)),
@@ -114,9 +110,44 @@ impl OtelExporter {
     }
 }
 
-/// Only this word is true, in any letters.
-fn is_true(text: &str) -> bool {
-    text.eq_ignore_ascii_case("true")
+/// Only this word is true, in any letters, and only one other is meant to be false.
+fn is_true(name: &str, text: &str) -> bool {
+    let is_true = text.eq_ignore_ascii_case("true");
+    if !is_true && !text.eq_ignore_ascii_case("false") {
+        tracing::warn!(variable = name, "counts as false: there are true and false");
+    }
+    is_true
+}
+
+/// Whether a list of exporters has this one; of a list without any that is known, all is ignored.
+fn names_otlp(name: &str, list: &str) -> bool {
+    const KNOWN: [&str; 4] = ["otlp", "prometheus", "console", "none"];
+    let named = list.split(',').map(|exporter| exporter.trim().to_ascii_lowercase());
+    let (known, unknown): (Vec<_>, Vec<_>) = named.partition(|exporter| KNOWN.contains(&exporter.as_str()));
+    if !unknown.is_empty() {
+        tracing::warn!(
+            variable = name,
+            "ignored but for otlp, prometheus, console and none: there is no other exporter"
+        );
+    }
+    known.is_empty() || known.iter().any(|exporter| exporter == "otlp")
+}
+
+fn interval(name: &str, text: &str) -> Option<Duration> {
+    let interval = milliseconds(name, text)?;
+    let is_possible = INTERVALS.contains(&interval);
+    if !is_possible {
+        tracing::warn!(variable = name, "ignored: not between 100 and 86400000 milliseconds");
+    }
+    is_possible.then_some(interval)
+}
+
+fn protocol(name: &str, text: &str) -> Option<OtlpProtocol> {
+    let protocol = OtlpProtocol::of(&text.to_ascii_lowercase());
+    if protocol.is_none() {
+        tracing::warn!(variable = name, "ignored: there are http/protobuf, http/json and grpc");
+    }
+    protocol
 }
 
 fn milliseconds(name: &str, text: &str) -> Option<Duration> {
@@ -205,10 +236,13 @@ mod tests {
             ("OTEL_EXPORTER_OTLP_METRICS_TIMEOUT", "700"),
             ("OTEL_METRIC_EXPORT_INTERVAL", "often"),
             ("OTEL_EXPORTER_OTLP_ENDPOINT", ""),
-            ("OTEL_SDK_DISABLED", "1"),
         ]);
         assert_eq!((otel.exporter.timeout, otel.interval), (Some(Duration::from_millis(700)), None));
-        assert_eq!((otel.exporter.endpoint, otel.disabled), (None, false));
+        assert_eq!(otel.exporter.endpoint, None);
+        for (text, interval) in [("99", None), ("100", Some(100)), ("86400001", None), ("-1", None), (" ", None)] {
+            let otel = read(&[("OTEL_METRIC_EXPORT_INTERVAL", text)]);
+            assert_eq!(otel.interval, interval.map(Duration::from_millis), "{text}");
+        }
         let timeout = |pairs: &[(&str, &str)]| read(pairs).exporter.timeout;
         let general = ("OTEL_EXPORTER_OTLP_TIMEOUT", "0");
         assert_eq!(timeout(&[general, ("OTEL_EXPORTER_OTLP_METRICS_TIMEOUT", "soon")]), Some(NO_LIMIT));
@@ -265,11 +299,28 @@ mod tests {
     }
 
     #[test]
-    fn who_asks_for_no_exporter_or_for_another_protocol_is_heard() {
-        for (list, disabled) in [("none", true), ("prometheus", true), ("otlp", false), ("prometheus, otlp", false)] {
+    fn who_asks_for_no_push_is_heard() {
+        for (list, disabled) in [
+            ("none", true),
+            ("prometheus", true),
+            ("Console,stdout", true),
+            ("otlp", false),
+            ("prometheus, OTLP", false),
+            ("stdout", false),
+        ] {
             assert_eq!(read(&[("OTEL_METRICS_EXPORTER", list)]).disabled, disabled, "{list}");
         }
-        let protocol = |value| read(&[("OTEL_EXPORTER_OTLP_PROTOCOL", value)]).exporter.unknown_protocol;
-        assert_eq!((protocol("quic"), protocol("grpc")), (Some("quic".to_owned()), None));
+        for (text, disabled) in [("true", true), ("True", true), ("false", false), ("1", false), ("yes", false)] {
+            assert_eq!(read(&[("OTEL_SDK_DISABLED", text)]).disabled, disabled, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_protocol_is_meant_in_any_letters_and_the_general_one_where_the_signals_is_none() {
+        let protocol = |pairs: &[(&str, &str)]| read(pairs).exporter.protocol;
+        let general = ("OTEL_EXPORTER_OTLP_PROTOCOL", "GRPC");
+        assert_eq!(protocol(&[general]), Some(OtlpProtocol::Grpc));
+        assert_eq!(protocol(&[general, ("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "quic")]), Some(OtlpProtocol::Grpc));
+        assert_eq!(protocol(&[("OTEL_EXPORTER_OTLP_PROTOCOL", "quic")]), None);
     }
 }

@@ -94,6 +94,16 @@ impl OtlpEndpoints {
                     "otlp.max_request_bytes is less than 1KiB; set what the receiver takes, such as 4MiB".to_owned(),
                 );
             }
+            let (queue, spool) = (section.queue.unwrap_or_default(), section.spool.as_ref());
+            let bytes = [queue.max_bytes, spool.and_then(|spool| spool.max_bytes)];
+            let ages = [queue.max_age, spool.and_then(|spool| spool.max_age)];
+            if bytes.contains(&Some(ByteSize(0))) || ages.contains(&Some(Duration::ZERO)) {
+                return Some(
+                    "otlp.queue or otlp.spool has a bound of 0, and would drop everything; set max_bytes, max_age, or \
+                     leave them out"
+                        .to_owned(),
+                );
+            }
             match section.spool.as_ref().map(|spool| spool.dir.as_ref()) {
                 Some(None) => {
                     return Some("otlp.spool.dir is missing; name a directory for this endpoint alone".to_owned());

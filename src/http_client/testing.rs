@@ -21,7 +21,14 @@ impl RawServer {
 
     /// The same for answers that depend on the request's head.
     pub(crate) fn start_by_head(answer: impl Fn(usize, &str, &mut TcpStream) -> bool + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::on(TcpListener::bind("127.0.0.1:0").unwrap(), answer)
+    }
+
+    /// The same at an address of the test's choice.
+    pub(crate) fn on(
+        listener: TcpListener,
+        answer: impl Fn(usize, &str, &mut TcpStream) -> bool + Send + Sync + 'static,
+    ) -> Self {
         let address = listener.local_addr().unwrap();
         let heads: Arc<Mutex<Vec<String>>> = Arc::default();
         let (answer, kept) = (Arc::new(answer), Arc::clone(&heads));

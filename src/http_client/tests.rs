@@ -163,10 +163,18 @@ async fn a_post_is_never_repeated() {
 
 #[tokio::test]
 async fn an_address_that_cannot_be_asked_is_refused() {
-    for url in ["/relative", "ftp://host/", "unix:/run/socket"] {
+    for url in ["/relative", "ftp://host/", "unix:/run/socket", "http://host:80800/", "https://host:o80/"] {
         let Ok(uri) = url.parse::<Uri>() else { continue };
         let request = Request::get(uri).body(Bytes::new()).unwrap();
         assert_eq!(HttpClient::new().send(request, &Limits::default()).await.unwrap_err(), HttpError::Url, "{url}");
+    }
+}
+
+#[test]
+fn half_of_a_longer_time_may_pass_until_there_is_a_connection() {
+    for (total, connect) in [(1, 2), (5, 2), (10, 5), (60, 30)] {
+        let limits = Limits::default().within(Duration::from_secs(total));
+        assert_eq!((limits.total.as_secs(), limits.connect.as_secs()), (total, connect));
     }
 }
 
@@ -176,6 +184,10 @@ fn a_host_is_shown_with_its_port_and_without_its_user() {
         ("http://a/b?c", Some("a:80")),
         ("https://u:p@a.example/", Some("a.example:443")),
         ("http://[::1]:8090/", Some("[::1]:8090")),
+        ("http://u:p@[::1]/", Some("[::1]:80")),
+        ("http://a:/", Some("a:80")),
+        ("http://a:65536/", None),
+        ("http://u:p@a:80x/", None),
         ("ftp://a/", None),
         ("/a", None),
     ] {

@@ -87,6 +87,15 @@ fn a_bad_configuration_is_one_line_with_place_and_remedy_and_exit_code_2() {
         ("otlp: { endpoint: 'https://a', tls: { ca_file: /nowhere/ca.pem } }\n", "in its place: /nowhere/ca.pem: "),
         ("otlp: { endpoint: 'https://a', tls: { ca_file: /dev/null } }\n", "in its place: /dev/null: it holds none"),
         ("otlp: { endpoint: 'http://a', max_request_bytes: 10B }\n", "otlp.max_request_bytes is less than 1KiB"),
+        ("otlp: { endpoint: 'http://a', queue: { max_bytes: 0B } }\n", "otlp.queue or otlp.spool has a bound of 0"),
+        (
+            "otlp: { endpoint: 'http://a', spool: { dir: /a, max_age: 0s } }\n",
+            "otlp.queue or otlp.spool has a bound of 0",
+        ),
+        (
+            "otlp: { endpoint: 'http://a:431800', headers: { x-key: hunter2 } }\n",
+            "a port that is no number up to 65535",
+        ),
         ("otlp: { interval: 5s }\n", "otlp.endpoint is missing"),
         ("otlp: { endpoint: 'http://a', headers: { 'api key': hunter2 } }\n", "the header \"api key\" cannot be sent"),
         ("web: { api_keys: [ { name: ops, key: '' } ] }\n", "key is empty"),
@@ -119,10 +128,6 @@ fn bad_usage_is_exit_code_2_and_help_and_version_are_0() {
     }
     let unused = [("OTEL_EXPORTER_OTLP_ENDPOINT", "http://a"), ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/nowhere")];
     assert_eq!(run(&["--config.check"], &unused).status.code(), Some(0));
-    for (protocol, code) in [("quic", 2), ("grpc", 0), ("http/json", 0)] {
-        let env = [("OTEL_EXPORTER_OTLP_ENDPOINT", "http://a:4317"), ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)];
-        assert_eq!(run(&["--config.check"], &env).status.code(), Some(code), "{protocol}");
-    }
     for (arguments, nearest) in [(["figurs"].as_slice(), "figures"), (&["figures", "--format=yaml"], "markdown")] {
         let output = run(arguments, &[]);
         let error = String::from_utf8_lossy(&output.stderr);
@@ -133,6 +138,37 @@ fn bad_usage_is_exit_code_2_and_help_and_version_are_0() {
         let output = run(&[flag], &[]);
         assert_eq!(output.status.code(), Some(0));
         assert!(String::from_utf8_lossy(&output.stdout).contains("linkit-bridge"));
+    }
+}
+
+#[test]
+fn a_variable_of_opentelemetry_that_says_nothing_is_warned_of_and_ignored() {
+    let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://a:4318");
+    for (name, good, bad) in [
+        ("OTEL_SDK_DISABLED", "FALSE", "0"),
+        ("OTEL_METRICS_EXPORTER", "otlp,prometheus", "otlp,statsd"),
+        ("OTEL_METRIC_EXPORT_INTERVAL", "15000", "5"),
+        ("OTEL_METRIC_EXPORT_TIMEOUT", "0", "10s"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "a=%20b", "a=%2"),
+        ("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "LowMemory", "sometimes"),
+        ("OTEL_EXPORTER_OTLP_{}PROTOCOL", "HTTP/JSON", "quic"),
+        ("OTEL_EXPORTER_OTLP_{}HEADERS", "a=b%3D,c=d", "a"),
+        ("OTEL_EXPORTER_OTLP_{}TIMEOUT", "10000", "-1"),
+        ("OTEL_EXPORTER_OTLP_{}COMPRESSION", "zstd", "br"),
+        ("OTEL_EXPORTER_OTLP_{}INSECURE", "true", "1"),
+    ] {
+        let forms: &[&str] = if name.contains("{}") { &["", "METRICS_"] } else { &[""] };
+        for name in forms.iter().map(|form| name.replace("{}", form)) {
+            for (value, is_warned) in [(good, false), ("", false), (bad, true)] {
+                let output = run(&["--config.check"], &[endpoint, (&name, value)]);
+                let error = String::from_utf8_lossy(&output.stderr);
+                assert_eq!(output.status.code(), Some(0), "{name}={value}: {error}");
+                let warned = error.lines().filter(|line| line.contains("warn") && line.contains(&name)).count();
+                assert_eq!(warned, usize::from(is_warned), "{name}={value}: {error}");
+                let said = String::from_utf8_lossy(&output.stdout);
+                assert!(said.contains("push to default (a:4318) every 15s"), "{name}={value}: {said}");
+            }
+        }
     }
 }
 

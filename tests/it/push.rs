@@ -1,10 +1,13 @@
 //! OTLP push before real receivers: an OpenTelemetry Collector and Prometheus 3; and a dead one that disturbs nobody.
 
+use std::net::TcpListener;
+
 use crate::support::backend::{Backend, SMALL};
 use crate::support::bridge::Bridge;
 use crate::support::otelcol::{Collector, attribute, points};
 use crate::support::peers::peer;
 use crate::support::prometheus::Prometheus;
+use crate::support::receiver::Receiver;
 use crate::support::{eventually, free_port};
 
 fn sources(backend: &Backend) -> String {
@@ -112,4 +115,18 @@ async fn headers_come_from_the_config_or_the_environment_and_a_refusal_is_counte
         assert!(!bridge.process.output().contains("canary-token"), "{}", bridge.process.output());
     }
     assert!(without.series().await[delivered] < 1.0);
+}
+
+#[tokio::test]
+async fn no_proxy_of_the_environment_hears_of_a_push() {
+    let receiver = Receiver::start().await;
+    let trap = TcpListener::bind("127.0.0.1:0").unwrap();
+    trap.set_nonblocking(true).unwrap();
+    let proxy = format!("http://{}", trap.local_addr().unwrap());
+    let env = ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "ALL_PROXY"].map(|name| (name, &*proxy));
+    let config =
+        format!("runtime: {{ source: self }}\notlp: {{ endpoint: '{}', interval: 100ms }}\n", receiver.endpoint);
+    let _bridge = Bridge::start_with(&config, &env).await;
+    eventually("two pushes", || async { (receiver.taken().len() >= 2).then_some(()) }).await;
+    assert!(trap.accept().is_err(), "a proxy was asked");
 }

@@ -1,6 +1,7 @@
 //! The real transport against a real socket; the clock runs here, and no assertion waits for it.
 
 use std::io::Write;
+use std::net::TcpListener;
 
 use super::*;
 use crate::clock::SystemClock;
@@ -37,6 +38,19 @@ async fn a_batch_is_posted_as_it_is_with_the_destinations_headers() {
         assert_eq!(head.matches(header).count(), 1, "{header}: {head}");
     }
     assert!(!head.contains("999"), "{head}");
+}
+
+#[tokio::test]
+async fn an_endpoint_may_be_an_address_of_ipv6() {
+    // Not every machine that tests has it.
+    let Ok(listener) = TcpListener::bind("[::1]:0") else { return };
+    let server = RawServer::on(listener, |_, _, stream| stream.write_all(ok("").as_bytes()).is_err());
+    let delivery = delivery();
+    put(&delivery, &server);
+    delivery.run(std::future::ready(())).await;
+    assert_eq!(delivery.stats().delivered.batches, 1);
+    let head = server.heads().remove(0);
+    assert!(head.contains(&format!("host: [::1]:{}\r\n", server.address.port())), "{head}");
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! The whole way over a spool: the sender, the threads that wait for the disk, and a disk that hangs.
 
-use super::fake::{Answer, Bench, at};
+use super::fake::{Answer, BYTES, Bench, at};
 use super::*;
 use crate::delivery::spool::testing::SimFs;
 
@@ -53,6 +53,34 @@ async fn at_the_stop_a_receiver_that_hangs_is_not_waited_for() {
     bench.delivery.run(at(5)).await;
     assert!(bench.now().saturating_sub(begun) <= 5 * SECOND + SPOOLED_FLUSH + Duration::from_millis(2));
     assert_eq!((bench.check().queued, bench.check().unstored), (amount(1), 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_the_stop_a_receiver_is_waited_for_while_the_disk_has_not_taken_all() {
+    let fs = SimFs::new(1, 10_000);
+    let bench = bench(&fs, [Answer::Hang]);
+    fs.fail("create", libc::ENOSPC);
+    bench.put();
+    let begun = bench.now();
+    bench.delivery.run(at(5)).await;
+    assert!(bench.now().saturating_sub(begun) >= 5 * SECOND + DeliveryConfig::default().flush);
+    assert_eq!((bench.check().queued, bench.check().unstored), (amount(1), 1));
+}
+
+#[tokio::test]
+async fn another_bound_of_memory_is_one_of_what_the_disk_has_not_taken() {
+    let fs = SimFs::new(1, 10_000);
+    let bench = bench(&fs, []);
+    bench.put();
+    bench.delivery.keep().await;
+    fs.fail("create", libc::ENOSPC);
+    bench.put();
+    bench.put();
+    let config = DeliveryConfig { queue_bytes_max: 2 * BYTES, age_max: Duration::ZERO, ..DeliveryConfig::default() };
+    bench.delivery.go_on_with(&config, HttpClient::new());
+    bench.put();
+    let stats = bench.check();
+    assert_eq!((stats.queued, stats.unstored, stats.dropped(DropReason::Storage)), (amount(3), 2, amount(1)));
 }
 
 #[tokio::test]

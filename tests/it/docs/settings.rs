@@ -250,6 +250,7 @@ fn serde(attributes: &[Attribute]) -> BTreeMap<String, String> {
 fn cased(variant: &str, all: &str) -> String {
     match all {
         "lowercase" => variant.to_lowercase(),
+        "camelCase" => variant[..1].to_lowercase() + &variant[1..],
         "snake_case" | "kebab-case" => {
             let between = if all == "snake_case" { "_" } else { "-" };
             let mut out = String::new();
