@@ -7,8 +7,8 @@ use flate2::read::GzDecoder;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
 use opentelemetry_proto::tonic::metrics::v1::{
-    Gauge, Histogram, HistogramDataPoint, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, metric::Data,
-    number_data_point,
+    ExponentialHistogram, ExponentialHistogramDataPoint, Gauge, Histogram, HistogramDataPoint, Metric, NumberDataPoint,
+    ResourceMetrics, ScopeMetrics, Sum, metric::Data, number_data_point,
 };
 use prost::Message;
 
@@ -95,6 +95,43 @@ async fn json_is_the_message_in_otlps_own_words_compressed_as_it_was() {
         let back: ExportMetricsServiceRequest = serde_json::from_slice(&plain).unwrap();
         assert_eq!(back, message);
     }
+}
+
+#[tokio::test]
+async fn what_is_not_said_is_left_out_and_what_is_no_number_is_a_text() {
+    let (address, requests) = serve();
+    let mut message = message();
+    let metrics = &mut message.resource_metrics[0].scope_metrics[0].metrics;
+    let Some(Data::Gauge(gauge)) = &mut metrics[1].data else { panic!() };
+    for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        let value = Some(number_data_point::Value::AsDouble(value));
+        gauge.data_points.push(NumberDataPoint { value, ..NumberDataPoint::default() });
+    }
+    let Some(Data::Histogram(histogram)) = &mut metrics[2].data else { panic!() };
+    histogram.data_points[0].sum = Some(f64::NAN);
+    let point = ExponentialHistogramDataPoint { count: 1, max: Some(f64::INFINITY), ..Default::default() };
+    let exponential = ExponentialHistogram { data_points: vec![point], aggregation_temporality: 2 };
+    metrics.push(Metric { data: Some(Data::ExponentialHistogram(exponential)), ..Metric::default() });
+    let delivery =
+        Delivery::new(config(Protocol::HttpJson, Act::Delivered(0)), HttpClient::new(), Arc::new(SystemClock::new()));
+    let uri = format!("http://{address}/v1/metrics").parse().unwrap();
+    let batch = Batch { body: message.encode_to_vec().into(), points: EACH, accepted: SystemClock::new().now() };
+    delivery.put(Destination { uri, headers: ::http::HeaderMap::new() }, batch);
+    delivery.run(std::future::ready(())).await;
+    let requests = requests.lock().unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&requests[0].1).unwrap();
+    let metrics = &json["resourceMetrics"][0]["scopeMetrics"][0]["metrics"];
+    let points = metrics[1]["gauge"]["dataPoints"].as_array().unwrap();
+    let values: Vec<_> = points.iter().map(|point| point["asDouble"].to_string()).collect();
+    assert_eq!(values, ["0.5", "\"NaN\"", "\"Infinity\"", "\"-Infinity\""]);
+    let [classic, exponential] = [&metrics[2]["histogram"], &metrics[3]["exponentialHistogram"]];
+    assert_eq!((&classic["dataPoints"][0]["sum"], &classic["aggregationTemporality"]), (&"NaN".into(), &1.into()));
+    assert_eq!(exponential["dataPoints"][0]["max"], "Infinity");
+    for key in ["sum", "min", "positive"] {
+        assert!(exponential["dataPoints"][0].get(key).is_none(), "{key}: {exponential}");
+    }
+    let text = String::from_utf8_lossy(&requests[0].1);
+    assert!(!text.contains(":null"), "the Collector refuses it: {text}");
 }
 
 /// Time of the processor that this thread has had.
