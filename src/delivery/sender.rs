@@ -26,8 +26,10 @@ pub(super) struct Sender<'a> {
     sizes: Sizes,
     /// What the last settling brought along.
     ahead: Option<Next>,
-    /// The trouble since the last delivery without any, so that it is told once and not every 30 s.
+    /// The trouble since the last delivery, so that it is told once and not every 30 s.
     outage: Option<Outage>,
+    /// What the endpoint had to say of batches that it took, or takes in parts: told as seldom.
+    remarks: Option<Outage>,
 }
 
 /// What an attempt came to.
@@ -44,12 +46,37 @@ impl Decision {
     const fn of(outcome: Outcome, trouble: Option<String>) -> Self {
         Self { outcome, refused: 0, asked: None, trouble, status: None }
     }
+
+    /// Says why there is trouble with a batch of so many points.
+    fn say(&self, cause: &str, points: u64) {
+        match self.outcome {
+            Outcome::Success | Outcome::Partial => tracing::warn!(
+                points,
+                refused = self.refused,
+                remark = cause,
+                "the endpoint took a batch with a remark; refused points are not sent again"
+            ),
+            Outcome::Divided => tracing::warn!(
+                points,
+                cause,
+                "a batch is too large for the endpoint and is sent in parts; have it take more, or lower otlp.max_request_bytes"
+            ),
+            Outcome::Rejected => tracing::error!(
+                points,
+                cause,
+                "a batch was refused for good and is dropped; check the endpoint and its headers"
+            ),
+            Outcome::Retry | Outcome::Unanswered => {
+                tracing::warn!(cause, "a batch could not be delivered; it waits and is sent again");
+            }
+        }
+    }
 }
 
 impl<'a> Sender<'a> {
     pub(super) fn new(delivery: &'a Delivery, stopped: watch::Receiver<bool>) -> Self {
         let (backoff, sizes) = (Backoff::new(fastrand::Rng::new()), Sizes::default());
-        Self { delivery, stopped, backoff, sizes, ahead: None, outage: None }
+        Self { delivery, stopped, backoff, sizes, ahead: None, outage: None, remarks: None }
     }
 
     /// Sends until the stop, and after it until the queue is empty or an attempt fails.
@@ -139,41 +166,28 @@ impl<'a> Sender<'a> {
 
     fn tell(&mut self, decision: &Decision, points: u64) {
         let now = self.delivery.clock.now().mono;
-        let Some(cause) = decision.trouble.as_deref() else {
-            if let Some(outage) = self.outage.take() {
-                let extent = outage.extent(now);
-                let (attempts, after) = (extent.failures, extent.lasting);
-                tracing::info!(attempts, ?after, "batches are delivered again");
-            }
-            return;
-        };
-        let kind = format!("{} {}", decision.outcome.name(), decision.status.as_deref().unwrap_or(cause));
-        let refused = decision.refused;
-        match self.outage.get_or_insert_with(|| Outage::beginning(now)).fail(&kind, now) {
-            Some(Word::News) => match decision.outcome {
-                Outcome::Success | Outcome::Partial => tracing::warn!(
-                    points,
-                    refused,
-                    remark = cause,
-                    "the endpoint took a batch with a remark; refused points are not sent again"
-                ),
-                Outcome::Divided => tracing::warn!(
-                    points,
-                    cause,
-                    "a batch is too large for the endpoint and is sent in parts; have it take more, or lower otlp.max_request_bytes"
-                ),
-                Outcome::Rejected => tracing::error!(
-                    points,
-                    cause,
-                    "a batch was refused for good and is dropped; check the endpoint and its headers"
-                ),
-                Outcome::Retry | Outcome::Unanswered => {
-                    tracing::warn!(cause, "a batch could not be delivered; it waits and is sent again");
-                }
-            },
+        let is_taken = matches!(decision.outcome, Outcome::Success | Outcome::Partial);
+        if is_taken && let Some(outage) = self.outage.take() {
+            let extent = outage.extent(now);
+            let (attempts, after) = (extent.failures, extent.lasting);
+            tracing::info!(attempts, ?after, "batches are delivered again");
+        }
+        let Some(cause) = decision.trouble.as_deref() else { return };
+        // Of what is decided each reason is news; of what waits the status is, for a reason may name the time.
+        let is_decided = is_taken || decision.outcome == Outcome::Rejected;
+        let status = decision.status.as_deref().filter(|_| !is_decided);
+        let kind = format!("{} {}", decision.outcome.name(), status.unwrap_or(cause));
+        let is_remark = is_taken || decision.outcome == Outcome::Divided;
+        let told = if is_remark { &mut self.remarks } else { &mut self.outage };
+        match told.get_or_insert_with(|| Outage::beginning(now)).fail(&kind, now) {
+            Some(Word::News) => decision.say(cause, points),
             Some(Word::Still(extent)) => {
-                let (attempts, after, outcome) = (extent.failures, extent.lasting, decision.outcome.name());
-                tracing::warn!(outcome, cause, attempts, ?after, "deliveries go on in trouble");
+                let (times, after, outcome) = (extent.failures, extent.lasting, decision.outcome.name());
+                if is_remark {
+                    tracing::warn!(outcome, cause, times, ?after, "the endpoint goes on with its remarks");
+                } else {
+                    tracing::warn!(outcome, cause, attempts = times, ?after, "deliveries go on in trouble");
+                }
             }
             None => {}
         }

@@ -5,6 +5,7 @@ mod divide;
 mod fake;
 mod http;
 mod json;
+mod log;
 mod outage;
 mod property;
 mod replies;
