@@ -4,8 +4,9 @@
 //! costs no collection. The provider is theirs alone: with instruments of others on it, a collection would observe
 //! those once more.
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use opentelemetry::metrics::{AsyncInstrument, Meter, MeterProvider};
 use opentelemetry::{InstrumentationScope, KeyValue};
@@ -16,15 +17,11 @@ use opentelemetry_sdk::resource::Resource;
 
 use super::instruments::SharedReader;
 use super::snapshot::{Family, Point, PointValue};
-use crate::catalog::{CUSTOM_SERIES_MAX, CustomFigure, FIGURES, Figure, Kind};
+use crate::catalog::{CustomFigure, FIGURES, Figure, Kind};
 use crate::reading::Number;
 
-/// Series a figure may have before the SDK folds the rest into one overflow series; each place costs memory at once.
-const SERIES_MAX: usize = 128;
-const _: () = assert!(CUSTOM_SERIES_MAX < SERIES_MAX);
-
-/// Series a collector of custom figures may add to a figure about collectors: its classes of errors are the most.
-const COLLECTOR_SERIES_MAX: usize = 24;
+/// Series of a figure that there is room for from the beginning; each place costs memory at once.
+const ROOM: usize = 8;
 
 /// A snapshot in the SDK's form.
 #[derive(Debug, Default)]
@@ -44,7 +41,7 @@ impl SdkMetrics {
         &self.recorded
     }
 
-    /// The figures among `families`, which are the same snapshot's.
+    /// The figures among `families`, which are the same snapshot's, each with all its series.
     ///
     /// # Errors
     /// When the SDK fails to collect them.
@@ -58,17 +55,20 @@ pub(super) struct SdkFigures {
     resource: Resource,
     scope: InstrumentationScope,
     custom: Vec<Arc<CustomFigure>>,
-    built: OnceLock<Built>,
     /// Held during a collection: the instruments show one snapshot at a time.
-    collecting: Mutex<()>,
+    built: Mutex<Option<Built>>,
 }
 
 struct Built {
     reader: SharedReader,
     shown: Shown,
+    /// Series there is room for, of the figures that have more than most.
+    rooms: Rooms,
     /// Ends the instruments when it is dropped.
     _provider: SdkMeterProvider,
 }
+
+type Rooms = BTreeMap<String, usize>;
 
 /// What the instruments observe during a collection, nothing otherwise.
 #[derive(Clone, Default)]
@@ -82,7 +82,7 @@ impl fmt::Debug for SdkFigures {
 
 impl SdkFigures {
     pub(super) fn new(resource: Resource, scope: InstrumentationScope, custom: &[Arc<CustomFigure>]) -> Self {
-        Self { resource, scope, custom: custom.to_vec(), built: OnceLock::new(), collecting: Mutex::default() }
+        Self { resource, scope, custom: custom.to_vec(), built: Mutex::default() }
     }
 
     /// The same with other custom figures.
@@ -95,30 +95,42 @@ impl SdkFigures {
         *self.custom == *custom
     }
 
-    fn build(&self) -> Built {
+    /// Instruments with room for the series of `families`.
+    fn build(&self, families: &[Family]) -> Built {
         let reader = SharedReader::new();
-        let custom = self.custom.clone();
+        let many = families.iter().filter(|family| family.points.len() > ROOM);
+        let rooms: Rooms = many.map(|family| (family.name.clone(), family.points.len().next_power_of_two())).collect();
+        let held = rooms.clone();
         let provider = SdkMeterProvider::builder()
             .with_reader(reader.clone())
             .with_resource(self.resource.clone())
-            .with_view(move |instrument: &Instrument| limit_series(instrument, &custom))
+            .with_view(move |instrument: &Instrument| limit_series(room(&held, instrument.name())))
             .build();
         let meter = provider.meter_with_scope(self.scope.clone());
         let shown = Shown::default();
         FIGURES.iter().for_each(|figure| build_figure(&meter, figure, &shown));
         self.custom.iter().for_each(|figure| build_custom(&meter, figure, &shown));
-        Built { reader, shown, _provider: provider }
+        Built { reader, shown, rooms, _provider: provider }
     }
 
     fn collect(&self, families: &[Family]) -> Result<ResourceMetrics, String> {
-        let built = self.built.get_or_init(|| self.build());
-        let is_ours = |family: &&Family| family.scope.name == self.scope.name();
+        let is_ours = |family: &&Family| family.scope.name == self.scope.name() && family.kind != Kind::Histogram;
+        let ours: Arc<[Family]> = families.iter().filter(is_ours).cloned().collect();
         let mut metrics = ResourceMetrics::default();
-        let _alone = self.collecting.lock().unwrap_or_else(PoisonError::into_inner);
-        built.shown.set(families.iter().filter(is_ours).cloned().collect());
+        let mut held = self.built.lock().unwrap_or_else(PoisonError::into_inner);
+        // New instruments remember nothing, and need not: since when a figure counts and that it is gone is not theirs to say.
+        let fitting = held.take().filter(|built| built.has_room_for(&ours));
+        let built = held.insert(fitting.unwrap_or_else(|| self.build(&ours)));
+        built.shown.set(ours);
         let collected = built.reader.collect(&mut metrics);
         built.shown.set(Arc::default());
         collected.map(|()| metrics).map_err(|error| error.to_string())
+    }
+}
+
+impl Built {
+    fn has_room_for(&self, families: &[Family]) -> bool {
+        families.iter().all(|family| family.points.len() <= room(&self.rooms, &family.name))
     }
 }
 
@@ -140,19 +152,14 @@ impl Shown {
     }
 }
 
-/// The cardinality each instrument needs.
-fn limit_series(instrument: &Instrument, custom: &[Arc<CustomFigure>]) -> Option<Stream> {
-    let limit = match FIGURES.iter().find(|figure| figure.name == instrument.name()) {
-        Some(figure) if figure.attributes.is_empty() => 1,
-        // Each collector of custom figures reads one at least.
-        Some(figure) if figure.attributes.contains(&"collector") => SERIES_MAX + custom.len() * COLLECTOR_SERIES_MAX,
-        Some(_) => SERIES_MAX,
-        None => {
-            let figure = custom.iter().find(|figure| figure.name() == instrument.name())?;
-            if figure.attributes().is_empty() { 1 } else { SERIES_MAX }
-        }
-    };
-    Stream::builder().with_cardinality_limit(limit).build().ok()
+fn room(rooms: &Rooms, name: &str) -> usize {
+    rooms.get(name).copied().unwrap_or(ROOM)
+}
+
+/// Above a limit the SDK folds series into one. It forgets those of a gauge a collection too late, so that what comes in
+/// their place needs a place of its own.
+fn limit_series(room: usize) -> Option<Stream> {
+    Stream::builder().with_cardinality_limit(2 * room).build().ok()
 }
 
 /// Builds an instrument that observes what is shown of the figure of its name.

@@ -3,8 +3,19 @@
 
 use std::collections::BTreeSet;
 use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
 
-use linkit_bridge::delivery::Outcome;
+use linkit_bridge::catalog::{FigureId, Section};
+use linkit_bridge::clock::{Clock, ManualClock, SystemClock, Wall};
+use linkit_bridge::delivery::{Batch, Delivery, DeliveryConfig, Destination, DropReason, Outcome, Protocol};
+use linkit_bridge::http_client::HttpClient;
+use linkit_bridge::output::otlp::{Endpoint, Otlp, OtlpConfig, Temporality};
+use linkit_bridge::reading::{Ages, Reading, Readings};
+use linkit_bridge::registry::{AttemptReport, Change, Registry};
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::MeterProvider;
+use opentelemetry_sdk::metrics::{Aggregation, Instrument, Stream};
 use serde_json::Value;
 
 use crate::support::bridge::Bridge;
@@ -65,6 +76,114 @@ async fn every_protocol_with_every_compression_brings_the_same() {
         assert!(cpus[0]["asInt"].as_str().unwrap().parse::<u64>().unwrap() > 0, "{request}");
         let success = points(request, "linkit.bridge.push.attempts");
         assert_eq!(success.len(), Outcome::ALL.len() * names.len());
+    }
+}
+
+#[tokio::test]
+async fn every_temporality_is_taken_in_every_protocol() {
+    let Some(collector) = Collector::start().await else { return };
+    let (mut list, mut names) = (String::new(), Vec::new());
+    for (protocol, endpoint) in
+        [("http/protobuf", &collector.endpoint), ("http/json", &collector.endpoint), ("grpc", &collector.grpc)]
+    {
+        for temporality in ["cumulative", "delta", "lowmemory"] {
+            let name = format!("{protocol} {temporality}");
+            list.push_str(&format!(
+                "  - {{ name: {name}, endpoint: '{endpoint}', protocol: {protocol}, temporality: {temporality}, \
+                 interval: 200ms }}\n"
+            ));
+            names.push(name);
+        }
+    }
+    let bridge = Bridge::start(&format!("{OWN}otlp:\n{list}")).await;
+    // The first differences are in the second.
+    until_delivered(&bridge, &names, 3.0).await;
+}
+
+#[tokio::test]
+async fn prometheus_takes_both_protocols_it_has_and_what_is_compressed_by_gzip() {
+    let Some(program) = peer("prometheus") else { return };
+    let config = "storage: { tsdb: { out_of_order_time_window: 24h } }\n";
+    let prometheus = Prometheus::start(&program, config, &["--web.enable-otlp-receiver"]).await;
+    let (mut list, mut names) = (String::new(), Vec::new());
+    for protocol in ["http/protobuf", "http/json"] {
+        for compression in ["gzip", "none"] {
+            let name = format!("{protocol} {compression}");
+            list.push_str(&format!(
+                "  - {{ name: {name}, endpoint: '{}/api/v1/otlp', protocol: {protocol}, compression: {compression}, \
+                 interval: 1100ms }}\n",
+                prometheus.url
+            ));
+            names.push(name);
+        }
+    }
+    let bridge = Bridge::start(&format!("{OWN}otlp:\n{list}")).await;
+    until_delivered(&bridge, &names, 2.0).await;
+}
+
+#[tokio::test]
+async fn what_a_collector_finds_too_large_reaches_it_in_parts() {
+    let Some(collector) = Collector::start_taking(6000).await else { return };
+    for compression in ["none", "gzip"] {
+        let before = collector.requests().len();
+        let bridge = Bridge::start(&format!(
+            "{OWN}otlp: {{ endpoint: '{}', interval: 200ms, compression: {compression} }}\n",
+            collector.endpoint
+        ))
+        .await;
+        until_delivered(&bridge, &["default".to_owned()], 3.0).await;
+        let series = bridge.series().await;
+        assert!(series[&attempts("default", "divided")] >= 1.0, "{compression}: {series:?}");
+        assert!(bridge.process.stop().await.success());
+        // Each batch has each of these once, in whichever part.
+        let whole = || async {
+            let requests = &collector.requests()[before..];
+            let all = |name| requests.iter().flat_map(|request| points(request, name)).collect::<Vec<_>>();
+            let accepted = all("linkit.bridge.push.accepted");
+            let numbers: Vec<_> = accepted.iter().map(|point| point["asInt"].as_str().unwrap().to_owned()).collect();
+            let counts = ["linkit.bridge.push.attempts", "linkit.runtime.cpus"].map(|name| all(name).len());
+            let is_whole = counts == [Outcome::ALL.len() * numbers.len(), numbers.len()];
+            (is_whole && numbers.len() > 2 && requests.len() >= 2 * numbers.len()).then_some(numbers)
+        };
+        let numbers = eventually("all parts of all batches", whole).await;
+        assert_eq!(numbers, (0..numbers.len()).map(|number| number.to_string()).collect::<Vec<_>>(), "{compression}");
+    }
+}
+
+#[tokio::test]
+async fn whatever_an_embedding_program_records_reaches_a_collector_in_json_as_in_protobuf() {
+    let Some(collector) = Collector::start().await else { return };
+    let spread = |instrument: &Instrument| {
+        let aggregation = Aggregation::Base2ExponentialHistogram { max_size: 20, max_scale: 20, record_min_max: true };
+        let stream = Stream::builder().with_aggregation(aggregation).build().ok();
+        stream.filter(|_| instrument.name() == "spread")
+    };
+    let clock = Arc::new(ManualClock::at(SystemClock::new().now().wall));
+    let registry = Registry::with_views(clock.clone(), Ages::default(), &resource("s"), &[], vec![Box::new(spread)]);
+    let meter = registry.meter_provider().meter("shop");
+    let pairs = [KeyValue::new("code", 200), KeyValue::new("share", 0.5), KeyValue::new("good", true)];
+    let (visits, ratio) = (meter.u64_counter("visits").build(), meter.f64_gauge("ratio").build());
+    let (took, spread) = (meter.f64_histogram("took").build(), meter.f64_histogram("spread").build());
+    for temporality in [Temporality::Cumulative, Temporality::Delta] {
+        let ways = [Protocol::HttpJson, Protocol::HttpProtobuf];
+        let ways = ways.map(|protocol| Way::by(collector.endpoint.clone(), protocol, temporality));
+        let before = collector.requests().len();
+        for value in [0.0, 1.5, -2.0, f64::NAN, f64::INFINITY] {
+            visits.add(3, &pairs);
+            ratio.record(value, &[]);
+            took.record(value, &pairs);
+            spread.record(value, &pairs);
+            clock.advance(Duration::from_secs(2));
+            for way in &ways {
+                way.put(&registry).await;
+                assert_eq!(way.answered().await[1], 0, "{temporality:?}, {value}");
+            }
+        }
+        let written = || async { Some(collector.requests()).filter(|requests| requests.len() == before + 10) };
+        let requests = eventually("ten requests in the collector's file", written).await;
+        for pair in requests[before..].chunks(2) {
+            assert_eq!(pair[0], pair[1], "{temporality:?}");
+        }
     }
 }
 
@@ -241,6 +360,31 @@ async fn until_drained(bridge: &Bridge) {
 }
 
 #[tokio::test]
+async fn a_collector_killed_and_started_again_has_no_hole() {
+    let Some(mut collector) = Collector::start().await else { return };
+    let otlp = format!("otlp: {{ endpoint: '{}', interval: 1100ms }}\n", collector.endpoint);
+    let mut bridge = Bridge::start(&format!("{OWN}{otlp}")).await;
+    until_delivered(&bridge, &["default".to_owned()], 2.0).await;
+    // A second before it gets the next: what it has taken and not yet written is lost by it and not by the bridge.
+    let before = collector.requests().len();
+    eventually("one more request", || async { (collector.requests().len() > before).then_some(()) }).await;
+    collector.kill().await;
+    let waiting = || async {
+        let series = bridge.series().await;
+        (series["linkit_bridge_push_queued_batches{endpoint=\"default\"}"] >= 4.0).then_some(())
+    };
+    eventually("batches waiting", waiting).await;
+    collector.revive().await;
+    until_drained(&bridge).await;
+    bridge.process.signal("-TERM");
+    assert!(bridge.process.ended().await.success());
+    collector.end().await;
+    let numbers: Vec<_> = collector.requests().iter().map(number).collect();
+    assert!(numbers.len() > 6, "{numbers:?}");
+    assert_eq!(numbers, (0..numbers.len() as u64).collect::<Vec<_>>());
+}
+
+#[tokio::test]
 async fn prometheus_killed_and_started_again_has_no_hole() {
     let Some(program) = peer("prometheus") else { return };
     let config = "storage: { tsdb: { out_of_order_time_window: 24h } }\n";
@@ -268,6 +412,105 @@ async fn prometheus_killed_and_started_again_has_no_hole() {
     let numbers: Vec<_> = delivered.iter().zip(&queued).map(|((_, a), (_, b))| (a + b) as usize).collect();
     assert!(numbers.len() > 7, "{numbers:?}");
     assert_eq!(numbers, (0..numbers.len()).collect::<Vec<_>>());
+}
+
+/// The resource of a bridge called `instance`.
+fn resource(instance: &str) -> [(String, String); 2] {
+    [("service.name", "shop"), ("service.instance.id", instance)].map(|(key, value)| (key.to_owned(), value.to_owned()))
+}
+
+/// A way to a receiver without a bridge around it, so that the clock and the instruments can be others.
+struct Way {
+    otlp: Otlp,
+    delivery: Delivery,
+}
+
+impl Way {
+    fn to(prometheus: &Prometheus) -> Self {
+        Self::by(format!("{}/api/v1/otlp", prometheus.url), Protocol::HttpProtobuf, Temporality::Cumulative)
+    }
+
+    fn by(endpoint: String, protocol: Protocol, temporality: Temporality) -> Self {
+        let endpoint = Endpoint::Base(endpoint);
+        let otlp = Otlp::new(&OtlpConfig { endpoint, temporality, ..OtlpConfig::default() }).unwrap();
+        let config = DeliveryConfig { protocol, ..DeliveryConfig::default() };
+        Self { otlp, delivery: Delivery::new(config, HttpClient::new(), Arc::new(SystemClock::new())) }
+    }
+
+    async fn put(&self, registry: &Registry) {
+        for request in self.otlp.render(&registry.current()).await.unwrap() {
+            let destination = Destination { uri: request.uri, headers: request.headers };
+            let batch = Batch { body: request.body, points: request.points, accepted: SystemClock::new().now() };
+            self.delivery.put(destination, batch);
+        }
+    }
+
+    /// The batches delivered and refused, when all are answered.
+    async fn answered(&self) -> [u64; 2] {
+        let settled = || async { (self.delivery.stats().queued.batches == 0).then_some(()) };
+        self.delivery.run(eventually("all answered", settled)).await;
+        let stats = self.delivery.stats();
+        [stats.delivered.batches, stats.dropped(DropReason::Rejected).batches]
+    }
+}
+
+/// Delivers what the bridge `instance` read so many hours ago, in order; the batches delivered and refused.
+async fn delivers(prometheus: &Prometheus, instance: &str, hours_ago: &[u64]) -> [u64; 2] {
+    let (now, hour) = (SystemClock::new().now().wall, Duration::from_secs(3600));
+    let clock = Arc::new(ManualClock::at(now));
+    let registry = Registry::new(clock.clone(), Ages::default(), &resource(instance));
+    let way = Way::to(prometheus);
+    for hours in hours_ago {
+        clock.advance(hour);
+        clock.set_wall(Wall(now.0 - hours * hour.as_nanos() as u64));
+        let reading = Reading::of(FigureId::RuntimeGoroutines, *hours);
+        registry.publish(vec![Readings::new(Section::Runtime, clock.now(), vec![reading])]);
+        way.put(&registry).await;
+    }
+    way.answered().await
+}
+
+#[tokio::test]
+async fn a_backlog_of_hours_is_taken_whole_where_the_window_is_set_and_refused_where_it_is_not() {
+    let Some(program) = peer("prometheus") else { return };
+    for (window, expected) in [("24h", [5, 0]), ("0s", [1, 4])] {
+        let config = format!("storage: {{ tsdb: {{ out_of_order_time_window: {window} }} }}\n");
+        let prometheus = Prometheus::start(&program, &config, &["--web.enable-otlp-receiver"]).await;
+        // Time goes on in Prometheus, for others push.
+        assert_eq!(delivers(&prometheus, "other", &[0]).await, [1, 0]);
+        assert_eq!(delivers(&prometheus, "away", &[6, 5, 4, 3, 0]).await, expected, "{window}");
+        let samples = prometheus.samples("linkit_runtime_goroutines{instance='away'}", "10h").await;
+        let values: Vec<_> = samples.iter().map(|(_, value)| *value as u64).collect();
+        assert_eq!(values, if expected[1] == 0 { vec![6, 5, 4, 3, 0] } else { vec![0] }, "{window}");
+    }
+}
+
+#[tokio::test]
+async fn the_durations_of_a_collector_that_has_gone_end_in_prometheus_with_all_their_series() {
+    let Some(program) = peer("prometheus") else { return };
+    let prometheus = Prometheus::start(&program, "", &["--web.enable-otlp-receiver"]).await;
+    let registry = Registry::new(Arc::new(SystemClock::new()), Ages::default(), &resource("shop-1"));
+    let way = Way::to(&prometheus);
+    registry.attach("go", &[Section::Runtime], &[]);
+    registry.report(&AttemptReport { section: Section::Runtime, took: Duration::from_millis(3), errors: &[] });
+    way.put(&registry).await;
+    assert_eq!(way.answered().await, [1, 0]);
+    let series = "{__name__=~'linkit_bridge_collector_duration_seconds_(bucket|sum|count)'}";
+    let there = prometheus.query(series).await.len();
+    assert!(there > 10, "{there}");
+    registry.change(&Change {
+        ages: Ages::default(),
+        custom: &[],
+        version: None,
+        sections: &[],
+        is_kept: &|_, _| false,
+        replaced: &[Section::Runtime],
+        anew: &[],
+    });
+    way.put(&registry).await;
+    assert_eq!(way.answered().await, [2, 0]);
+    let left = prometheus.query(series).await;
+    assert!(left.is_empty(), "{left:?}");
 }
 
 #[tokio::test]

@@ -43,6 +43,13 @@ fn compose_takes_the_file_and_two_variables_put_a_linkit_in_the_demos_place() {
     let names: Vec<_> = demo["services"].as_object().unwrap().keys().cloned().collect();
     assert_eq!(names, ["bridge", "grafana", "prometheus"]);
     assert_eq!(demo["services"]["bridge"]["command"][0], "demo");
+    // What the bridge kept through an outage is older than what Prometheus has of others.
+    let command = demo["services"]["prometheus"]["command"].as_array().unwrap();
+    for flag in ["--config.file=/etc/linkit/deploy/prometheus/prometheus.yml", "--web.enable-otlp-receiver"] {
+        assert!(command.iter().any(|given| given == flag), "{flag}: {command:?}");
+    }
+    let config = std::fs::read_to_string(root().join("deploy/prometheus/prometheus.yml")).unwrap();
+    assert!(config.contains("\n    out_of_order_time_window: 24h\n"), "{config}");
     assert_eq!(demo["services"]["bridge"]["environment"]["LINKIT_BRIDGE_API_KEY"], "demo");
     let real = compose(&tool, &[("LINKIT_URL", "http://shop.example:8090"), ("LINKIT_API_KEY", "k-1")]);
     let bridge = &real["services"]["bridge"];

@@ -55,8 +55,13 @@ pub(super) fn address(endpoint: &Endpoint, route: Route) -> Result<String, OtlpE
     if !matches!(uri.scheme_str(), Some("http" | "https")) {
         return Err(OtlpError::Endpoint("must begin with http:// or https://"));
     }
-    if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+    let authority = uri.authority().map_or("", |authority| authority.as_str());
+    if authority.contains('@') {
         return Err(OtlpError::Endpoint("holds a user or password, which belongs into otlp.headers"));
+    }
+    let port = authority.strip_prefix(uri.host().unwrap_or_default()).unwrap_or_default();
+    if port.len() > 1 && uri.port().is_none() {
+        return Err(OtlpError::Endpoint("has a port that is no number up to 65535"));
     }
     if uri.query().is_some() {
         return Err(OtlpError::Endpoint("holds a query, which OTLP does not have"));
@@ -69,8 +74,11 @@ pub(super) fn address(endpoint: &Endpoint, route: Route) -> Result<String, OtlpE
         };
     }
     let base = text.trim_end_matches('/');
-    let is_whole = matches!(endpoint, Endpoint::Exact(_)) || base.ends_with(METRICS_PATH);
-    Ok(if is_whole { text } else { format!("{base}{METRICS_PATH}") })
+    Ok(match endpoint {
+        Endpoint::Exact(_) => text,
+        Endpoint::Base(_) if uri.path().trim_end_matches('/').ends_with(METRICS_PATH) => base.to_owned(),
+        Endpoint::Base(_) => format!("{base}{METRICS_PATH}"),
+    })
 }
 
 pub(super) fn headers(config: &BTreeMap<String, SecretString>) -> Result<HeaderMap, OtlpError> {
@@ -96,14 +104,22 @@ mod tests {
             ("http://a:4318/", "http://a:4318/v1/metrics"),
             ("https://a/api/v1/otlp", "https://a/api/v1/otlp/v1/metrics"),
             ("http://a/v1/metrics", "http://a/v1/metrics"),
+            ("http://a/v1/metrics/", "http://a/v1/metrics"),
+            ("http://v1/metrics", "http://v1/metrics/v1/metrics"),
+            ("http://[::1]:4318", "http://[::1]:4318/v1/metrics"),
+            ("http://a:", "http://a:/v1/metrics"),
+            ("http://a/%7Bx%7D//", "http://a/%7Bx%7D/v1/metrics"),
         ] {
             assert_eq!(address(&Endpoint::Base(base.to_owned()), Route::Http).unwrap(), expected);
         }
         assert_eq!(address(&Endpoint::Exact("http://a:4318".to_owned()), Route::Http).unwrap(), "http://a:4318/");
-        for bad in ["collector:4318", "ftp://a", "", "http://user:pw@a:4318", "http://a/?key=pw", "http://u:pw@my_h x"]
-        {
+        let bad = ["collector:4318", "ftp://a", "", "http://user:pw@a:4318", "http://a/?key=pw", "http://u:pw@my_h x"];
+        // The client would take port 80 in the place of these, and bring the key there.
+        let ports = ["http://a:431800", "http://a:o4318", "http://[::1]:65536", "http://a:-1/x"];
+        for bad in bad.into_iter().chain(ports) {
             let error = address(&Endpoint::Base(bad.to_owned()), Route::Http).unwrap_err().to_string();
             assert!(!error.contains("pw"), "{error}");
+            assert_eq!(error.contains("a port that is no number"), ports.contains(&bad), "{bad}: {error}");
         }
     }
 
@@ -114,6 +130,8 @@ mod tests {
             ("https://a:4317/", true, Some("https://a:4317")),
             ("a:4317", true, Some("http://a:4317")),
             (" a:4317", false, Some("https://a:4317")),
+            ("[::1]:4317", true, Some("http://[::1]:4317")),
+            ("a:70000", true, None),
             ("http://a:4317/v1/metrics", false, None),
             ("ftp://a", false, None),
             ("u:pw@a:4317", false, None),

@@ -36,7 +36,14 @@ pub(super) fn complete(message: &mut ExportMetricsServiceRequest, snapshot: &Sna
         for metric in resource.scope_metrics.iter_mut().flat_map(|scope| &mut scope.metrics) {
             let is_ours =
                 metric.name.starts_with(CUSTOM_PREFIX) || FIGURES.iter().any(|figure| figure.name == metric.name);
-            let Some(family) = snapshot.family(&metric.name).filter(|_| is_ours) else { continue };
+            if !is_ours {
+                continue;
+            }
+            let Some(family) = snapshot.family(&metric.name) else {
+                // Durations of collectors of which none is left.
+                metric.data = None;
+                continue;
+            };
             numbers(metric).iter_mut().for_each(|point| tell_point(point, family));
             leave_out_lost(metric, family);
         }

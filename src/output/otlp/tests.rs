@@ -148,6 +148,26 @@ async fn what_is_larger_than_the_receiver_takes_goes_as_several_requests() {
 }
 
 #[tokio::test]
+async fn every_series_goes_out_however_many_there_are_and_whichever_come_in_their_place() {
+    let (clock, registry) = registry();
+    let otlp = plain();
+    let figure = FigureId::StoreRecords;
+    let mut gone = 0;
+    for (round, count) in [10, 300, 250, 300, 7].into_iter().enumerate() {
+        let name = |at| format!("{round} {at}");
+        let values = (0..count).map(|at| Reading::of_series(figure, "collection", &name(at), at)).collect();
+        publish(&registry, &clock, Section::Store, values);
+        let points = points_of(&otlp, &registry, figure).await;
+        let (words, told): (Vec<_>, Vec<_>) = points.iter().partition(|point| point.flags == 1);
+        assert_eq!((told.len() as u64, words.len() as u64), (count, gone), "round {round}");
+        let is_read = |point: &&NumberDataPoint| text(&point.attributes[0]).starts_with(&format!("{round} "));
+        assert!(told.iter().all(is_read), "round {round}");
+        gone = count;
+        clock.advance(Duration::from_secs(15));
+    }
+}
+
+#[tokio::test]
 async fn zstd_and_no_compression_tell_themselves_by_their_first_bytes() {
     let (clock, registry) = registry();
     publish(&registry, &clock, Section::Runtime, vec![Reading::of(FigureId::RuntimeGoroutines, 1)]);

@@ -16,14 +16,14 @@ use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequ
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::{
-    AggregationTemporality, DataPointFlags, Gauge, Metric, NumberDataPoint, ScopeMetrics, Sum,
+    AggregationTemporality, ExponentialHistogram, Gauge, Histogram, Metric, ScopeMetrics, Sum,
 };
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use prost::Message;
 use serde::Deserialize;
 
 use crate::clock::Wall;
-use point::{Point, Total};
+use point::{End, Point, Total};
 
 /// Older points are left out: Prometheus refuses a whole request for one point older than an hour, and a receiver that
 /// has the reading once learns nothing from having it again.
@@ -55,14 +55,16 @@ pub(super) struct Told {
     began: u64,
     /// Counts the messages, so that what a message does not hold can be found after it.
     round: u64,
-    /// By scope and metric.
-    metrics: BTreeMap<(String, String), MetricTold>,
+    /// By scope, all that makes it one, and metric.
+    metrics: BTreeMap<(Vec<u8>, String), MetricTold>,
 }
 
 #[derive(Debug)]
 struct MetricTold {
     /// The metric without points in its scope, for the word that a series of it is gone.
     shell: ScopeMetrics,
+    /// The bounds of a histogram's buckets.
+    bounds: Vec<f64>,
     series: HashMap<Box<[u8]>, Series>,
 }
 
@@ -100,8 +102,8 @@ impl Told {
         let now = Now { round: self.round, oldest: before(at, POINT_AGE_MAX), began: self.began };
         for resource in &mut message.resource_metrics {
             for scope in &mut resource.scope_metrics {
-                let mut metrics = std::mem::take(&mut scope.metrics);
-                metrics.retain_mut(|metric| self.tell_metric(scope, metric, now));
+                let (mut metrics, key) = (std::mem::take(&mut scope.metrics), scope_key(scope));
+                metrics.retain_mut(|metric| self.tell_metric(scope, key.clone(), metric, now));
                 scope.metrics = metrics;
             }
         }
@@ -112,26 +114,17 @@ impl Told {
     }
 
     /// Whether anything of the metric is to be told.
-    fn tell_metric(&mut self, scope: &ScopeMetrics, metric: &mut Metric, now: Now) -> bool {
+    fn tell_metric(&mut self, scope: &ScopeMetrics, scope_key: Vec<u8>, metric: &mut Metric, now: Now) -> bool {
         let is_delta = self.make_delta(metric);
-        let key = (scope_name(scope).to_owned(), metric.name.clone());
-        let held = self.metrics.entry(key).or_insert_with(|| MetricTold::new(scope, metric));
+        let held =
+            self.metrics.entry((scope_key, metric.name.clone())).or_insert_with(|| MetricTold::new(scope, metric));
         match &mut metric.data {
-            Some(Data::Gauge(gauge)) => {
-                gauge.data_points.retain_mut(|point| held.tell(point, false, now));
-                !gauge.data_points.is_empty()
-            }
-            Some(Data::Sum(sum)) => {
-                sum.data_points.retain_mut(|point| held.tell(point, is_delta, now));
-                !sum.data_points.is_empty()
-            }
-            Some(Data::Histogram(histogram)) if is_delta => {
-                histogram.data_points.retain_mut(|point| held.tell(point, true, now));
-                !histogram.data_points.is_empty()
-            }
-            // Histograms are the bridge's own and never go: there is nothing to remember of them.
-            Some(_) => true,
-            None => false,
+            Some(Data::Gauge(gauge)) => held.tell_all(&mut gauge.data_points, is_delta, now),
+            Some(Data::Sum(sum)) => held.tell_all(&mut sum.data_points, is_delta, now),
+            Some(Data::Histogram(histogram)) => held.tell_all(&mut histogram.data_points, is_delta, now),
+            Some(Data::ExponentialHistogram(histogram)) => held.tell_all(&mut histogram.data_points, is_delta, now),
+            // No instrument makes a summary.
+            Some(Data::Summary(_)) | None => false,
         }
     }
 
@@ -142,6 +135,9 @@ impl Told {
                 &mut sum.aggregation_temporality
             }
             Some(Data::Histogram(histogram)) if self.temporality != Temporality::Cumulative => {
+                &mut histogram.aggregation_temporality
+            }
+            Some(Data::ExponentialHistogram(histogram)) if self.temporality != Temporality::Cumulative => {
                 &mut histogram.aggregation_temporality
             }
             _ => return false,
@@ -157,9 +153,9 @@ impl Told {
             let left = held.series.iter_mut().filter(|(_, series)| series.round != round && !series.is_gone);
             let mut left: Vec<_> = left.collect();
             left.sort_unstable_by(|a, b| a.0.cmp(b.0));
-            let points: Vec<_> = left.into_iter().map(|(key, series)| series.end(key, at)).collect();
-            if !points.is_empty() {
-                add(message, &held.shell, points);
+            let ends: Vec<_> = left.into_iter().map(|(key, series)| series.end(key, &held.bounds, at)).collect();
+            if !ends.is_empty() {
+                add(message, &held.shell, ends);
             }
             held.series.retain(|_, series| {
                 let kept = if series.total.is_some() { GONE_TOTAL_KEPT } else { GONE_KEPT };
@@ -172,24 +168,34 @@ impl Told {
 
 impl MetricTold {
     fn new(scope: &ScopeMetrics, metric: &Metric) -> Self {
-        let data = match &metric.data {
-            Some(Data::Sum(sum)) => Data::Sum(Sum {
-                data_points: Vec::new(),
-                aggregation_temporality: sum.aggregation_temporality,
-                is_monotonic: sum.is_monotonic,
-            }),
-            _ => Data::Gauge(Gauge::default()),
-        };
+        let mut bounds = Vec::new();
+        let data = metric.data.as_ref().map(|data| match data {
+            Data::Sum(sum) => Data::Sum(Sum { data_points: Vec::new(), ..*sum }),
+            Data::Histogram(histogram) => {
+                bounds = histogram.data_points.first().map(|point| point.explicit_bounds.clone()).unwrap_or_default();
+                Data::Histogram(Histogram { data_points: Vec::new(), ..*histogram })
+            }
+            Data::ExponentialHistogram(histogram) => {
+                Data::ExponentialHistogram(ExponentialHistogram { data_points: Vec::new(), ..*histogram })
+            }
+            Data::Gauge(_) | Data::Summary(_) => Data::Gauge(Gauge::default()),
+        });
         let metric = Metric {
             name: metric.name.clone(),
             description: metric.description.clone(),
             unit: metric.unit.clone(),
             metadata: metric.metadata.clone(),
-            data: Some(data),
+            data,
         };
         let shell =
             ScopeMetrics { scope: scope.scope.clone(), metrics: vec![metric], schema_url: scope.schema_url.clone() };
-        Self { shell, series: HashMap::new() }
+        Self { shell, bounds, series: HashMap::new() }
+    }
+
+    /// Leaves the points that are to be told; whether there is one.
+    fn tell_all(&mut self, points: &mut Vec<impl Point>, is_delta: bool, now: Now) -> bool {
+        points.retain_mut(|point| self.tell(point, is_delta, now));
+        !points.is_empty()
     }
 
     /// Whether a point is to be told; with `is_delta` it becomes the difference to what was.
@@ -228,18 +234,13 @@ impl MetricTold {
 }
 
 impl Series {
-    /// The word that it is gone.
-    fn end(&mut self, key: &[u8], at: Wall) -> NumberDataPoint {
+    /// Where it is gone from.
+    fn end<'a>(&mut self, key: &[u8], bounds: &'a [f64], at: Wall) -> End<'a> {
         let start = if self.total.is_some() { self.time } else { self.start };
         // A clock set back must not put the end before what it ends.
         (self.is_gone, self.time) = (true, at.0.max(self.time + 1));
-        NumberDataPoint {
-            attributes: Resource::decode(key).map(|held| held.attributes).unwrap_or_default(),
-            start_time_unix_nano: start,
-            time_unix_nano: self.time,
-            flags: DataPointFlags::NoRecordedValueMask as u32,
-            ..NumberDataPoint::default()
-        }
+        let attributes = Resource::decode(key).map(|held| held.attributes).unwrap_or_default();
+        End { attributes, start, time: self.time, bounds }
     }
 }
 
@@ -252,11 +253,12 @@ fn key(attributes: &mut Vec<KeyValue>) -> Box<[u8]> {
     key
 }
 
-/// Adds points of a metric to those of it that a message holds.
-fn add(message: &mut ExportMetricsServiceRequest, shell: &ScopeMetrics, points: Vec<NumberDataPoint>) {
+/// Adds the ends of a metric's series to what a message holds of it.
+fn add(message: &mut ExportMetricsServiceRequest, shell: &ScopeMetrics, ends: Vec<End<'_>>) {
     let Some(resource) = message.resource_metrics.first_mut() else { return };
     let scopes = &mut resource.scope_metrics;
-    let at = scopes.iter().position(|scope| scope.scope == shell.scope).unwrap_or_else(|| {
+    let is_it = |scope: &ScopeMetrics| (&scope.scope, &scope.schema_url) == (&shell.scope, &shell.schema_url);
+    let at = scopes.iter().position(is_it).unwrap_or_else(|| {
         scopes.push(ScopeMetrics { metrics: Vec::new(), ..shell.clone() });
         scopes.len() - 1
     });
@@ -266,14 +268,19 @@ fn add(message: &mut ExportMetricsServiceRequest, shell: &ScopeMetrics, points: 
         metrics.len() - 1
     });
     match &mut metrics[at].data {
-        Some(Data::Gauge(gauge)) => gauge.data_points.extend(points),
-        Some(Data::Sum(sum)) => sum.data_points.extend(points),
-        _ => {}
+        Some(Data::Gauge(gauge)) => gauge.data_points.extend(ends.into_iter().map(Point::of_end)),
+        Some(Data::Sum(sum)) => sum.data_points.extend(ends.into_iter().map(Point::of_end)),
+        Some(Data::Histogram(histogram)) => histogram.data_points.extend(ends.into_iter().map(Point::of_end)),
+        Some(Data::ExponentialHistogram(histogram)) => {
+            histogram.data_points.extend(ends.into_iter().map(Point::of_end));
+        }
+        Some(Data::Summary(_)) | None => {}
     }
 }
 
-fn scope_name(scope: &ScopeMetrics) -> &str {
-    scope.scope.as_ref().map(|scope| scope.name.as_str()).unwrap_or_default()
+/// What scopes without metrics are told apart by: two versions of a library may have instruments of the same names.
+fn scope_key(scope: &ScopeMetrics) -> Vec<u8> {
+    scope.encode_to_vec()
 }
 
 fn before(at: Wall, by: Duration) -> u64 {

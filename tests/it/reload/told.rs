@@ -7,10 +7,10 @@ use linkit_bridge::catalog::{CustomFigure, FigureId, Kind, Section};
 use linkit_bridge::clock::{Clock, ManualClock, Wall};
 use linkit_bridge::output::otlp::{Endpoint, Otlp, OtlpConfig};
 use linkit_bridge::reading::{Ages, CustomReading, Number, Reading, Readings};
-use linkit_bridge::registry::{Change, Registry};
+use linkit_bridge::registry::{AttemptReport, Change, Registry};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
-use opentelemetry_proto::tonic::metrics::v1::{DataPointFlags, NumberDataPoint};
+use opentelemetry_proto::tonic::metrics::v1::{DataPointFlags, HistogramDataPoint, NumberDataPoint};
 use prost::Message;
 
 struct Bench {
@@ -54,13 +54,29 @@ impl Bench {
         });
     }
 
-    /// What the receiver hears now: the resource's attributes, and the points with their metrics' names.
-    async fn heard(&self) -> (Vec<String>, Vec<(String, NumberDataPoint)>) {
+    /// The message that the receiver gets now.
+    async fn message(&self) -> ExportMetricsServiceRequest {
         self.clock.advance(std::time::Duration::from_secs(1));
         let mut body = Vec::new();
         let request = self.otlp.render(&self.registry.current()).await.unwrap().pop().unwrap();
         flate2::read::GzDecoder::new(&*request.body).read_to_end(&mut body).unwrap();
-        let message = ExportMetricsServiceRequest::decode(&*body).unwrap();
+        ExportMetricsServiceRequest::decode(&*body).unwrap()
+    }
+
+    /// The durations of collectors that the receiver hears now.
+    async fn durations(&self) -> Vec<HistogramDataPoint> {
+        let metrics = self.message().await.resource_metrics.into_iter().flat_map(|resource| resource.scope_metrics);
+        let mut metrics = metrics.flat_map(|scope| scope.metrics);
+        let durations = metrics.find(|metric| metric.name == FigureId::CollectorDuration.figure().name);
+        match durations.and_then(|metric| metric.data) {
+            Some(Data::Histogram(histogram)) => histogram.data_points,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// What the receiver hears now: the resource's attributes, and the points with their metrics' names.
+    async fn heard(&self) -> (Vec<String>, Vec<(String, NumberDataPoint)>) {
+        let message = self.message().await;
         let resource = message.resource_metrics[0].resource.clone().unwrap();
         let metrics = message.resource_metrics.into_iter().flat_map(|resource| resource.scope_metrics);
         let points = metrics.flat_map(|scope| scope.metrics).flat_map(|metric| {
@@ -103,6 +119,39 @@ async fn what_has_gone_is_said_once_and_what_is_new_comes() {
     assert!(of(&points, new.name()).len() == 1 && of(&points, new.name())[0].value.is_some());
     let (_, points) = bench.heard().await;
     assert_eq!(of(&points, old.name()).len() + of(&points, "linkit.runtime.goroutines").len(), 0, "said twice");
+}
+
+#[tokio::test]
+async fn the_durations_of_a_collector_that_has_gone_say_so_once() {
+    // Something stays, or there would be no message.
+    let stays = [figure("stays")];
+    let bench = Bench::new(&stays);
+    bench.publish(&stays[0]);
+    let report = || {
+        let section = Section::Runtime;
+        bench.registry.report(&AttemptReport { section, took: std::time::Duration::from_millis(3), errors: &[] });
+    };
+    bench.registry.attach("go", &[Section::Runtime], &[]);
+    report();
+    let durations = bench.durations().await;
+    assert_eq!((durations.len(), durations[0].flags, durations[0].count), (1, 0, 1));
+    // None is left.
+    bench.change(&stays, &|_, _| true);
+    let durations = bench.durations().await;
+    assert_eq!((durations.len(), durations[0].flags, durations[0].count), (1, 1, 0));
+    assert!(durations[0].explicit_bounds.len() + 1 == durations[0].bucket_counts.len());
+    let metrics = bench.message().await.resource_metrics.remove(0).scope_metrics.remove(0).metrics;
+    assert!(metrics.iter().all(|metric| metric.name != FigureId::CollectorDuration.figure().name), "said twice");
+    // The same comes back, and goes beside another.
+    bench.registry.attach("go", &[Section::Runtime], &[]);
+    report();
+    assert_eq!(bench.durations().await.len(), 1);
+    bench.change(&stays, &|_, _| true);
+    bench.registry.attach("process", &[Section::Runtime], &[]);
+    report();
+    let mut flags: Vec<_> = bench.durations().await.iter().map(|point| point.flags).collect();
+    flags.sort_unstable();
+    assert_eq!(flags, [0, 1]);
 }
 
 #[tokio::test]

@@ -23,13 +23,18 @@ pub struct Collector {
 
 impl Collector {
     pub async fn start() -> Option<Self> {
-        Self::start_with("", "", "http").await
+        Self::start_with("", "", "", "http").await
+    }
+
+    /// One that takes no larger request over HTTP, unpacked.
+    pub async fn start_taking(bytes_max: usize) -> Option<Self> {
+        Self::start_with("", "", &format!(", max_request_body_size: {bytes_max}"), "http").await
     }
 
     /// One that takes requests with a bearer token alone.
     pub async fn start_guarded(token: &str) -> Option<Self> {
         let extension = format!(", bearertokenauth: {{ token: '{token}' }}");
-        Self::start_with(&extension, ", auth: { authenticator: bearertokenauth }", "http").await
+        Self::start_with(&extension, ", auth: { authenticator: bearertokenauth }", "", "http").await
     }
 
     /// One that speaks TLS, and only with who has a certificate of the authority.
@@ -40,24 +45,24 @@ impl Collector {
             certificates.key.display(),
             certificates.authority.display()
         );
-        Self::start_with("", &tls, "https").await
+        Self::start_with("", &tls, "", "https").await
     }
 
-    async fn start_with(extension: &str, receiver_options: &str, scheme: &str) -> Option<Self> {
+    async fn start_with(extension: &str, receiver_options: &str, http_options: &str, scheme: &str) -> Option<Self> {
         let program = peer("otelcol")?;
         let directory = Directory::new("otelcol");
         let (health, http, grpc) = (free_port(), free_port(), free_port());
         let out = directory.path().join("out.json");
         let extensions = if extension.is_empty() { "health_check" } else { "health_check, bearertokenauth" };
-        let receiver = |port| format!("{{ endpoint: '127.0.0.1:{port}'{receiver_options} }}");
+        let receiver = |port, options| format!("{{ endpoint: '127.0.0.1:{port}'{receiver_options}{options} }}");
         let config = format!(
             "extensions: {{ health_check: {{ endpoint: '127.0.0.1:{health}' }}{extension} }}\n\
              receivers: {{ otlp: {{ protocols: {{ http: {}, grpc: {} }} }} }}\n\
              exporters: {{ file: {{ path: '{}', flush_interval: 10ms, append: true }} }}\n\
              service:\n  telemetry: {{ metrics: {{ level: none }} }}\n  extensions: [{extensions}]\n  \
              pipelines: {{ metrics: {{ receivers: [otlp], exporters: [file] }} }}\n",
-            receiver(http),
-            receiver(grpc),
+            receiver(http, http_options),
+            receiver(grpc, ""),
             out.display()
         );
         directory.write("otelcol.yml", &config);
@@ -87,6 +92,14 @@ impl Collector {
     pub async fn end(&mut self) {
         if let Some(process) = self.process.take() {
             process.stop().await;
+        }
+    }
+
+    /// Kills it, with what it has taken and not yet written.
+    pub async fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.signal("-KILL");
+            process.ended().await;
         }
     }
 

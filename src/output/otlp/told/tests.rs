@@ -1,8 +1,9 @@
 //! What an endpoint is told, message by message.
 
-use opentelemetry_proto::tonic::common::v1::{AnyValue, any_value};
+use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, any_value};
+use opentelemetry_proto::tonic::metrics::v1::exponential_histogram_data_point::Buckets;
 use opentelemetry_proto::tonic::metrics::v1::{
-    Histogram, HistogramDataPoint, ResourceMetrics, number_data_point::Value,
+    ExponentialHistogramDataPoint, HistogramDataPoint, NumberDataPoint, ResourceMetrics, number_data_point::Value,
 };
 
 use super::*;
@@ -177,6 +178,82 @@ fn a_series_that_is_gone_says_so_once_beside_those_that_stay() {
     assert_eq!(at(&["a"], 6), [(0, 6, Some(1))], "and comes back");
 }
 
+fn histogram(series: &str, time: u64) -> Data {
+    let point = HistogramDataPoint {
+        attributes: vec![pair("series", series)],
+        start_time_unix_nano: BEGAN,
+        time_unix_nano: BEGAN + time * SECOND,
+        count: 1,
+        sum: Some(1.5),
+        bucket_counts: vec![0, 1, 0],
+        explicit_bounds: vec![1.0, 2.0],
+        ..HistogramDataPoint::default()
+    };
+    Data::Histogram(Histogram { data_points: vec![point], aggregation_temporality: 2 })
+}
+
+/// An exponential histogram of one series, with what is in its buckets from an index on.
+fn exponential(time: u64, scale: i32, offset: i32, bucket_counts: &[u64]) -> Data {
+    let count = bucket_counts.iter().sum();
+    let point = ExponentialHistogramDataPoint {
+        start_time_unix_nano: BEGAN,
+        time_unix_nano: BEGAN + time * SECOND,
+        count,
+        sum: Some(count as f64),
+        scale,
+        positive: Some(Buckets { offset, bucket_counts: bucket_counts.to_vec() }),
+        max: Some(9.0),
+        ..ExponentialHistogramDataPoint::default()
+    };
+    Data::ExponentialHistogram(ExponentialHistogram { data_points: vec![point], aggregation_temporality: 2 })
+}
+
+#[test]
+fn a_histogram_that_is_gone_says_so_once_as_the_histogram_it_was() {
+    for temporality in [Temporality::Cumulative, Temporality::LowMemory, Temporality::Delta] {
+        let mut told = Told::new(temporality, Wall(BEGAN));
+        let spread = |time| exponential(time, 3, 0, &[time]);
+        tell(&mut told, vec![histogram("a", 1), spread(1)], 1);
+        let gone = tell(&mut told, vec![], 2);
+        let [Data::Histogram(classic), Data::ExponentialHistogram(exponential)] = &gone[..] else {
+            panic!("{temporality:?}: {gone:?}")
+        };
+        let expected = if temporality == Temporality::Cumulative { 2 } else { 1 };
+        assert_eq!((classic.aggregation_temporality, exponential.aggregation_temporality), (expected, expected));
+        let (point, spread_point) = (&classic.data_points[0], &exponential.data_points[0]);
+        assert_eq!((classic.data_points.len(), point.flags, point.count, point.sum), (1, 1, 0, Some(0.0)));
+        assert_eq!((&point.explicit_bounds[..], &point.bucket_counts[..]), (&[1.0, 2.0][..], &[0, 0, 0][..]));
+        assert_eq!((point.attributes.clone(), point.time_unix_nano), (vec![pair("series", "a")], BEGAN + 2 * SECOND));
+        assert_eq!((spread_point.flags, spread_point.count), (1, 0));
+        assert_eq!(tell(&mut told, vec![], 3), []);
+        // Beside one that stays, its word is another point of the same metric.
+        tell(&mut told, vec![histogram("a", 4), spread(4)], 4);
+        let both = tell(&mut told, vec![histogram("b", 5), spread(5)], 5);
+        let Data::Histogram(classic) = &both[0] else { panic!("{both:?}") };
+        let flags: Vec<_> = classic.data_points.iter().map(|point| point.flags).collect();
+        assert_eq!((flags, both.len()), (vec![0, 1], 2), "{temporality:?}");
+    }
+}
+
+#[test]
+fn exponential_histograms_tell_what_came_though_their_buckets_grow_wider() {
+    let mut told = Told::new(Temporality::Delta, Wall(BEGAN));
+    let mut at = |data: Data, at| {
+        let Some(Data::ExponentialHistogram(mut told)) = tell(&mut told, vec![data], at).pop() else { panic!() };
+        let point = told.data_points.remove(0);
+        let buckets = point.positive.unwrap();
+        assert_eq!((told.aggregation_temporality, point.count), (1, buckets.bucket_counts.iter().sum()));
+        assert_eq!((point.sum, point.max.is_some()), (Some(point.count as f64), at == 1));
+        ((point.start_time_unix_nano - BEGAN) / SECOND, point.scale, buckets.offset, buckets.bucket_counts)
+    };
+    assert_eq!(at(exponential(1, 2, -3, &[1, 0, 2, 3]), 1), (0, 2, -3, vec![1, 0, 2, 3]));
+    assert_eq!(at(exponential(2, 2, -3, &[1, 0, 4, 3, 7]), 2), (1, 2, -1, vec![2, 0, 7]));
+    assert_eq!(at(exponential(3, 2, -3, &[1, 0, 4, 3, 7]), 3), (2, 2, 0, vec![]));
+    // Half as fine: -3 is -2 now, -1 is -1, 0 and 1 are 0.
+    assert_eq!(at(exponential(4, 1, -2, &[1, 6, 10, 5]), 4), (3, 1, -1, vec![2, 0, 5]));
+    assert_eq!(at(exponential(5, 1, -2, &[1]), 5), (4, 1, -2, vec![1]), "a fall is a beginning anew");
+}
+
 #[test]
 fn nothing_is_told_from_before_the_word_that_it_is_gone() {
     let gauge = |time| vec![Data::Gauge(Gauge { data_points: vec![point("a", None, time, 1)] })];
@@ -198,6 +275,29 @@ fn a_series_stands_once_in_a_message_whatever_the_order_of_its_attributes() {
     let mut told = Told::new(Temporality::Cumulative, Wall(BEGAN));
     let points = vec![two(["a", "b"]), two(["b", "a"]), two(["a", "c"])];
     assert_eq!(told_of(tell(&mut told, vec![Data::Gauge(Gauge { data_points: points })], 1)).len(), 2);
+}
+
+#[test]
+fn two_versions_of_a_scope_have_series_of_their_own() {
+    let scope = |version: &str, time| {
+        let mut scope = message(vec![counter(vec![point("a", Some(0), time, 5)])]).resource_metrics.remove(0);
+        let version = InstrumentationScope { version: version.to_owned(), ..InstrumentationScope::default() };
+        scope.scope_metrics[0].scope = Some(version);
+        scope.scope_metrics.remove(0)
+    };
+    let mut told = Told::new(Temporality::Cumulative, Wall(BEGAN));
+    let mut at = |scopes: Vec<ScopeMetrics>, at| {
+        let resource = ResourceMetrics { scope_metrics: scopes, ..ResourceMetrics::default() };
+        let mut message = ExportMetricsServiceRequest { resource_metrics: vec![resource] };
+        told.tell(&mut message, Wall(BEGAN + at * SECOND));
+        let scopes = message.resource_metrics.remove(0).scope_metrics.into_iter();
+        let said = scopes.map(|scope| (scope.scope.unwrap().version, scope.metrics[0].data.clone().unwrap()));
+        said.map(|(version, data)| (version, told_of(vec![data]).len())).collect::<Vec<_>>()
+    };
+    let [one, two] = ["1", "2"].map(|version| (version.to_owned(), 1));
+    assert_eq!(at(vec![scope("1", 1), scope("2", 1)], 1), [one.clone(), two.clone()]);
+    assert_eq!(at(vec![scope("2", 2)], 2), [two.clone(), one], "the word that one is gone");
+    assert_eq!(at(vec![scope("2", 3)], 3), [two]);
 }
 
 #[test]
