@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::support::peers::data;
+use crate::support::peers::peer_file;
 use crate::support::root;
 use targets::TARGETS;
 
@@ -45,7 +45,7 @@ fn every_promise_holds_for_the_kept_corpus() {
 
 #[test]
 fn every_promise_holds_for_the_cases_of_the_openmetrics_project() {
-    let Some(cases) = data("openmetrics") else { return };
+    let Some(cases) = peer_file("openmetrics") else { return };
     for case in files(&cases) {
         eprintln!("{}", case.display());
         targets::openmetrics_page::check(&fs::read(case.join("metrics")).unwrap());

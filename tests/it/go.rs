@@ -12,11 +12,11 @@ use crate::support::bridge::Bridge;
 use crate::support::eventually;
 use crate::support::http::{get, get_ok};
 use crate::support::page;
-use crate::support::peers::data;
+use crate::support::peers::peer_file;
 
 #[test]
 fn the_parser_agrees_with_every_case_of_the_openmetrics_project() {
-    let Some(cases) = data("openmetrics") else { return };
+    let Some(cases) = peer_file("openmetrics") else { return };
     let (mut good, mut bad, mut wrong) = (0, 0, Vec::new());
     for entry in std::fs::read_dir(cases).unwrap() {
         let folder = entry.unwrap().path();

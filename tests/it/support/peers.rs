@@ -30,19 +30,6 @@ pub fn program(name: &str) -> Option<PathBuf> {
     found.or_else(|| absent(name))
 }
 
-/// A folder of strangers' test data. It is nobody's to install: where it is, `LINKIT_BRIDGE_TEST_DATA` names its parent,
-/// or it lies in a folder `shared/data` beside the checkout.
-pub fn data(name: &str) -> Option<PathBuf> {
-    let beside = || root().join("../shared/data");
-    let parent = std::env::var_os("LINKIT_BRIDGE_TEST_DATA").map_or_else(beside, PathBuf::from);
-    let path = parent.join(name);
-    if path.exists() {
-        return Some(path);
-    }
-    skipped(&format!("the data {name} is absent; set LINKIT_BRIDGE_TEST_DATA to the folder that holds it"));
-    None
-}
-
 /// Whether programs can be run as other users than this one, which only root can; says that the test is skipped if not.
 pub fn may_be_others() -> bool {
     let is_root = rustix::process::geteuid().is_root();
