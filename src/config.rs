@@ -66,12 +66,13 @@ pub struct Config {
     /// Where what must outlive a restart is kept; without it nothing is.
     pub state_dir: Option<PathBuf>,
     /// Age above which figures are said to be old; default 5m.
-    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::optional")]
+    #[serde(deserialize_with = "crate::yaml::duration")]
     pub stale_after: Option<Duration>,
     /// Age above which figures are no longer shown; default 1h.
-    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::optional")]
+    #[serde(deserialize_with = "crate::yaml::duration")]
     pub expire_after: Option<Duration>,
     /// What the JSON's MB are; default 1MiB.
+    #[serde(deserialize_with = "crate::yaml::size")]
     pub megabyte: Option<ByteSize>,
     /// The first 48 bits of the SHA-256 of what was loaded.
     #[serde(skip)]
@@ -139,12 +140,13 @@ pub struct OtlpSection {
     /// `cumulative` (default), `delta` or `lowmemory`.
     pub temporality: Option<Temporality>,
     /// Largest request before compression; what is larger goes as several. Default 4MiB.
+    #[serde(deserialize_with = "crate::yaml::size")]
     pub max_request_bytes: Option<ByteSize>,
     /// Time from one push to the next; default 15s.
-    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::optional")]
+    #[serde(deserialize_with = "crate::yaml::duration")]
     pub interval: Option<Duration>,
     /// Time one request may take; default 10s.
-    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::optional")]
+    #[serde(deserialize_with = "crate::yaml::duration")]
     pub timeout: Option<Duration>,
     /// Headers of each request.
     pub headers: Option<BTreeMap<String, SecretString>>,
@@ -161,9 +163,10 @@ pub struct OtlpSection {
 #[serde(deny_unknown_fields, default)]
 pub struct QueueSection {
     /// Most bytes that wait; default 64MiB.
+    #[serde(deserialize_with = "crate::yaml::size")]
     pub max_bytes: Option<ByteSize>,
     /// Longest wait; default 72h.
-    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::optional")]
+    #[serde(deserialize_with = "crate::yaml::duration")]
     pub max_age: Option<Duration>,
 }
 
@@ -314,20 +317,29 @@ mod tests {
     #[test]
     fn bad_values_are_refused_with_their_line() {
         for (text, part) in [
-            ("store:\n  source: sqlit\n", "bridge.yml:2: unknown value sqlit; did you mean sqlite?"),
-            ("stale_after: soon\n", "bridge.yml:1: "),
-            ("megabyte: much\n", "bridge.yml:1: "),
+            ("store:\n  source: sqlit\n", "bridge.yml:2: source: unknown value sqlit; did you mean sqlite?"),
+            ("store: { source: { sqlit: 1 } }\n", "bridge.yml:1: source: unknown value sqlit; did you mean sqlite?"),
+            ("stale_after: soon\n", "bridge.yml:1: stale_after: not a duration"),
+            ("megabyte: much\n", "bridge.yml:1: megabyte: not a size"),
+            (
+                "otlp:\n  queue: { max_age: 1h, max_bytes: 99999999999999999999999MiB }\n",
+                "bridge.yml:2: max_bytes: larger",
+            ),
+            (
+                "store: { source: sqlite, max_backoff: 999999999h }\n",
+                "bridge.yml:1: max_backoff: longer than ten years",
+            ),
             ("store: [\n", "bridge.yml:"),
             ("stale_after: 2h\n", "stale_after is longer than expire_after"),
             ("store: { source: sqlite, interval: 1ms }\n", "store.interval must be between 100ms and 24h"),
             ("megabyte: 3\n", "megabyte is less than 1MB"),
-            ("stale_after: 5\n", "bridge.yml:1: not a duration; write 250ms, 5s or 1m30s"),
-            ("web: { listen: \"127.0.0.1:1\" }\n", "bridge.yml:1: not a list"),
+            ("stale_after: 5\n", "bridge.yml:1: stale_after: not a duration; write 250ms, 5s or 1m30s"),
+            ("web: { listen: \"127.0.0.1:1\" }\n", "bridge.yml:1: listen: not a list"),
             ("stale_after: 1m\nstale_after: 2m\n", "bridge.yml:2: the key stale_after stands twice"),
             ("store: { source: sqlite, interval: 2h }\n", "store.interval is longer than expire_after"),
             ("otlp: { timeout: 0s }\n", "otlp.timeout is 0"),
             ("otlp: { spool: { max_age: 1h } }\n", "otlp.spool.dir is missing"),
-            ("otlp: { interval: 18446744073709551615s }\n", "otlp.interval"),
+            ("otlp: { interval: 87600h }\n", "otlp.interval must be between"),
             ("web: { telemetry_path: metrics }\n", "web.telemetry_path must begin with /"),
         ] {
             let error = parse(text).unwrap_err();

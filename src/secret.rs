@@ -2,6 +2,9 @@
 
 pub mod key;
 
+use std::fs::File;
+use std::io::Read as _;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -56,20 +59,40 @@ pub fn read_text(what: &str, file: &Path) -> Result<SecretString, String> {
     let problem = |cause: &dyn std::fmt::Display| {
         format!("{what} {}: {cause}; give the bridge a readable file that holds the secret alone", file.display())
     };
-    let size = std::fs::metadata(file).map_err(|error| problem(&error))?.len();
-    if size > SECRET_BYTES_MAX {
-        return Err(problem(&format_args!("{size} bytes are too many for a secret")));
+    // What is named may be a device that never ends.
+    let mut text = String::new();
+    let read = File::open(file).and_then(|file| file.take(SECRET_BYTES_MAX + 1).read_to_string(&mut text));
+    read.map_err(|error| problem(&error))?;
+    if text.len() as u64 > SECRET_BYTES_MAX {
+        return Err(problem(&"more than 64 KiB are no secret"));
     }
-    let text = std::fs::read_to_string(file).map_err(|error| problem(&error))?;
     if text.trim().is_empty() {
         return Err(problem(&"the file is empty"));
     }
     Ok(SecretString::from(text))
 }
 
+/// Whether a path leads to a pipe: what it brings can be read once, and who opens it again may wait for ever.
+#[must_use]
+pub fn is_pipe(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_never_ends_is_no_secret() {
+        for device in ["/dev/zero", "/dev/urandom"] {
+            let error = read("key_file", Path::new(device)).unwrap_err();
+            assert!(
+                error.starts_with(&format!("key_file {device}: ")) && error.contains("; give the bridge"),
+                "{error}"
+            );
+        }
+        assert!(!is_pipe(Path::new("/dev/zero")) && !is_pipe(Path::new("/nowhere")));
+    }
 
     #[test]
     fn what_repeats_a_secret_is_struck_out() {

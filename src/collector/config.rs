@@ -103,13 +103,13 @@ pub struct SectionConfig {
     /// The kind of source.
     pub source: Option<SourceKind>,
     /// Time from one reading to the next; default 5s, of the store and of `telemetry_json` 15s, of custom figures 30s.
-    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::optional")]
+    #[serde(deserialize_with = "crate::yaml::duration")]
     pub interval: Option<Duration>,
     /// Time after which an attempt is cancelled; default 5s, or twice the budget if that is longer.
-    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::optional")]
+    #[serde(deserialize_with = "crate::yaml::duration")]
     pub timeout: Option<Duration>,
     /// Longest wait after repeated errors; default 60s.
-    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::optional")]
+    #[serde(deserialize_with = "crate::yaml::duration")]
     pub max_backoff: Option<Duration>,
     /// process: its pid.
     #[serde(deserialize_with = "super::process::pid")]
@@ -125,12 +125,12 @@ pub struct SectionConfig {
     /// sqlite, postgres, mysql, store: the tables of the collections; default: each is called as its collection.
     pub tables: Option<BTreeMap<String, String>>,
     /// sqlite, postgres, mysql: longest time of one query, at most 20s; default 250ms.
-    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::optional")]
+    #[serde(deserialize_with = "crate::yaml::duration")]
     pub count_budget: Option<Duration>,
     /// sqlite, postgres, mysql, custom: the figures.
     pub figures: Option<Vec<FigureConfig>>,
     /// sqlite, postgres, mysql, custom: longest time of one query, at most 20s; default 250ms.
-    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::optional")]
+    #[serde(deserialize_with = "crate::yaml::duration")]
     pub query_budget: Option<Duration>,
     /// sqlite, postgres, mysql, staging: the table; default `staging`.
     pub table: Option<String>,
@@ -155,6 +155,7 @@ pub struct SectionConfig {
     /// telemetry_json: a file that holds the key.
     pub api_key_file: Option<PathBuf>,
     /// telemetry_json, go: the largest answer that is read; default 1MiB, of each page of go 2MiB.
+    #[serde(deserialize_with = "crate::yaml::size")]
     pub body_max: Option<ByteSize>,
     /// go: the path of its expvar page, or `false`; default `/debug/vars`.
     pub expvar: Option<Route>,

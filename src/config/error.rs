@@ -60,7 +60,7 @@ mod tests {
     #[test]
     fn behind_a_forgotten_colon_a_secret_is_not_told() {
         let error = refused("store:\n  source: telemetry_json\n    api_key hunter2\n");
-        assert_eq!(error, "bridge.yml:2: unknown value telemetry_json…; did you mean telemetry_json?");
+        assert_eq!(error, "bridge.yml:2: source: unknown value telemetry_json…; did you mean telemetry_json?");
         for text in [
             "store: api_key hunter2\n",
             "store:\n  api_key hunter2\n",

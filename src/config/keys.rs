@@ -71,8 +71,8 @@ mod tests {
             ("key: k", "a key without name"),
             ("name: a, key: k, scopes: []", "key \"a\": scopes is empty"),
             ("name: a, key: k, scopes: [metric]", "unknown value metric; did you mean metrics?"),
-            ("name: a, key: k, expires: tomorrow", "bridge.yml:1: not a date; write 2027-01-31"),
-            ("name: a, key: k, expires: 2027-02-30", "bridge.yml:1: not a date; write 2027-01-31"),
+            ("name: a, key: k, expires: tomorrow", "bridge.yml:1: expires: not a date; write 2027-01-31"),
+            ("name: a, key: k, expires: 2027-02-30", "bridge.yml:1: expires: not a date; write 2027-01-31"),
             ("name: a, key: k, expire: 2027-01-31", "unknown key expire; did you mean expires?"),
         ] {
             let error = refused(&format!("web: {{ api_keys: [ {{ {key} }} ] }}\n"));

@@ -16,19 +16,19 @@ pub struct LimitsSection {
     #[serde(deserialize_with = "number")]
     pub connections_per_address: Option<usize>,
     /// Time to agree on TLS; default 5s.
-    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::optional")]
+    #[serde(deserialize_with = "crate::yaml::duration")]
     pub handshake_timeout: Option<Duration>,
     /// Time for the head of a request; default 5s.
-    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::optional")]
+    #[serde(deserialize_with = "crate::yaml::duration")]
     pub header_timeout: Option<Duration>,
     /// Time for a whole request; default 15s.
-    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::optional")]
+    #[serde(deserialize_with = "crate::yaml::duration")]
     pub request_timeout: Option<Duration>,
     /// Time to write an answer; default 30s.
-    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::optional")]
+    #[serde(deserialize_with = "crate::yaml::duration")]
     pub answer_timeout: Option<Duration>,
     /// Time a connection may idle between requests; default 75s.
-    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::optional")]
+    #[serde(deserialize_with = "crate::yaml::duration")]
     pub idle_timeout: Option<Duration>,
 }
 

@@ -85,7 +85,7 @@ impl OtelExporter {
             names.into_iter().filter_map(|name| set(&name).map(|value| (name, value)))
         };
         let first = |name: &str| signal(name).next().map(|(_, value)| value);
-        let limit = |timeout: Duration| if timeout.is_zero() { NO_LIMIT } else { timeout };
+        let limit = |timeout: Duration| if timeout.is_zero() { NO_LIMIT } else { timeout.min(NO_LIMIT) };
         let timeout = signal("TIMEOUT").find_map(|(name, text)| milliseconds(&name, &text)).map(limit);
         const EXPORT_TIMEOUT: &str = "OTEL_METRIC_EXPORT_TIMEOUT";
         let most = set(EXPORT_TIMEOUT).and_then(|text| milliseconds(EXPORT_TIMEOUT, &text)).map(limit);
@@ -249,6 +249,7 @@ mod tests {
         let most = ("OTEL_METRIC_EXPORT_TIMEOUT", "3000");
         assert_eq!(timeout(&[general, most]), Some(Duration::from_secs(3)));
         assert_eq!(timeout(&[("OTEL_EXPORTER_OTLP_TIMEOUT", "-5")]), None);
+        assert_eq!(timeout(&[("OTEL_EXPORTER_OTLP_TIMEOUT", "18446744073709551615")]), Some(NO_LIMIT));
     }
 
     #[test]

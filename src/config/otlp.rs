@@ -49,9 +49,10 @@ pub struct SpoolSection {
     /// A directory for this endpoint alone.
     pub dir: Option<PathBuf>,
     /// Most bytes that wait; default 256MiB.
+    #[serde(deserialize_with = "crate::yaml::size")]
     pub max_bytes: Option<ByteSize>,
     /// Longest wait; default 72h.
-    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::optional")]
+    #[serde(deserialize_with = "crate::yaml::duration")]
     pub max_age: Option<Duration>,
 }
 

@@ -17,7 +17,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("http_client", &[]),
     ("logging", &["clock"]),
     ("reading", &["catalog", "clock"]),
-    ("collector", &["catalog", "clock", "reading", "http_client", "secret"]),
+    ("collector", &["catalog", "clock", "reading", "http_client", "secret", "yaml"]),
     ("registry", &["catalog", "clock", "reading"]),
     ("scheduler", &["catalog", "clock", "collector", "outage", "reading", "registry"]),
     ("state", &["catalog", "clock", "collector", "directory", "reading"]),

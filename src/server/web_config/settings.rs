@@ -167,8 +167,9 @@ fn interval<'de, D: Deserializer<'de>>(value: D) -> Result<Duration, D::Error> {
     if text == "0" {
         return Ok(Duration::ZERO);
     }
-    let read = jiff::fmt::friendly::SpanParser::new().parse_unsigned_duration(&text);
-    read.map_err(|_| serde::de::Error::custom("interval is no duration; write 250ms, 1s or 1m30s, or 0 for no limit"))
+    let read = jiff::fmt::friendly::SpanParser::new().parse_unsigned_duration(&text).ok();
+    let problem = "interval is no duration; write 250ms, 1s or 1m30s, or 0 for no limit";
+    read.filter(|read| *read <= yaml::LONGEST).ok_or_else(|| serde::de::Error::custom(problem))
 }
 
 #[cfg(test)]
@@ -225,7 +226,7 @@ mod tests {
             let expected = RateSettings { interval: Duration::from_millis(expected), burst: 3 };
             assert_eq!(settings.rate_limit, expected, "{text}");
         }
-        for text in ["1", "-1s", "soon", "[]"] {
+        for text in ["1", "-1s", "soon", "[]", "18446744073709551615s"] {
             let error = refused(&format!("rate_limit:\n  interval: {text}\n"));
             assert!(error.starts_with("line 2: "), "{error}");
         }

@@ -89,24 +89,28 @@ fn in_a_line(full: &str, random: &mut Rng, all: &mut Vec<Spoiled>) {
     }
     for (line, _) in some(&|line| !line.value.is_empty()) {
         let text = with_line(full, line.number, |old| format!("{}\n", old.replacen(line.value, "{ wrong: 1 }", 1)));
-        all.push(Spoiled::refused("map for a value", text, [place(&line).as_str()]));
+        // Of words that are known the refusal lists all.
+        let said = if line.key == "source" { "known are" } else { line.key };
+        all.push(Spoiled::refused("map for a value", text, [place(&line).as_str(), said]));
     }
     let is_duration = |line: &&Line<'_>| {
         let ends = ["interval", "timeout", "max_backoff", "_budget", "max_age", "_after"];
         ends.iter().any(|end| line.key.ends_with(end))
     };
-    let bad = ["5", "soon", "-5s", "5 parsecs", "99999999999999999999h", "1.2.3s", "5s canary", "∞"];
+    let bad =
+        ["5", "soon", "-5s", "5 parsecs", "99999999999999999999h", "18446744073709551615s", "1.2.3s", "5s canary"];
     for (line, seed) in some(&is_duration) {
         let value = bad[seed as usize % bad.len()];
         let text = with_line(full, line.number, |old| format!("{}\n", old.replacen(line.value, value, 1)));
-        all.push(Spoiled::refused("bad duration", text, [place(&line).as_str()]));
+        all.push(Spoiled::refused("bad duration", text, [(place(&line) + line.key).as_str()]));
     }
     let is_size = |line: &&Line<'_>| line.key.ends_with("_bytes") || ["body_max", "megabyte"].contains(&line.key);
-    let bad = ["much", "-1MiB", "1 parsec", "1MiB canary", "0x10MiB"];
+    let bad =
+        ["much", "-1MiB", "1 parsec", "1MiB canary", "0x10MiB", "99999999999999999999MiB", "99999999999999999999"];
     for (line, seed) in some(&is_size).into_iter().take(OF_EACH / 2) {
         let value = bad[seed as usize % bad.len()];
         let text = with_line(full, line.number, |old| format!("{}\n", old.replacen(line.value, value, 1)));
-        all.push(Spoiled::refused("bad size", text, [place(&line).as_str()]));
+        all.push(Spoiled::refused("bad size", text, [(place(&line) + line.key).as_str()]));
     }
     let is_plain = |line: &&Line<'_>| !line.value.is_empty() && line.key != "name";
     for (line, _) in some(&is_plain) {
