@@ -101,6 +101,12 @@ impl Listeners {
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.sockets.iter().filter_map(Socket::address).collect()
     }
+
+    /// All of them as the log names them, Unix sockets as `unix:PATH`.
+    #[must_use]
+    pub fn places(&self) -> Vec<String> {
+        self.sockets.iter().map(Socket::to_string).collect()
+    }
 }
 
 impl App {
@@ -141,6 +147,7 @@ impl App {
         let server = web::server(config, &sources_of_keys, &listen, &resource, &joined, &fixed, &reloads.0)?;
         let keys = Arc::new(KeyFiles::new(server.keys(), sources_of_keys, Arc::clone(&fixed.clock)));
         let (server, web_config) = web::guarded(config, server, &fixed)?;
+        web::warn_if_open(config, web_config.as_ref(), listen.networks());
         let (config, supervisor) = (Arc::new(config.clone()), Arc::default());
         let (state_dir, load) = (config.state_dir.clone(), None);
         Ok(Self {
@@ -225,6 +232,10 @@ impl App {
     /// When one cannot be had, most often because another program has it.
     pub fn bind(&self) -> anyhow::Result<Listeners> {
         let sockets = self.listen.sockets()?;
+        if let Listen::Passed(_) = self.listen {
+            let addresses = sockets.iter().filter_map(Socket::address);
+            web::warn_if_open(&self.config, self.web_config.as_ref(), addresses);
+        }
         // The spool may be in the state directory, which is then made first.
         let directory = self.state_dir.as_deref().map(StateDirectory::open).transpose()?;
         self.pushes.iter().try_for_each(Push::open_spool)?;
@@ -269,6 +280,7 @@ impl App {
             loaded,
             supervisor: Arc::clone(&supervisor),
             secrets,
+            reading: Arc::default(),
         };
         supervisor.ready("running");
         let watching = async {

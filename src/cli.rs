@@ -24,6 +24,7 @@ use crate::clock::SystemClock;
 use crate::config::{CONFIG_FILE, Config, Env, unknown_variables};
 use crate::demo::{self, Demo, DemoArgs, Overlay};
 use crate::logging::{self, Format, Level};
+use crate::secret;
 use crate::supervisor::Supervisor;
 use figures::FiguresArgs;
 use key::KeyArgs;
@@ -109,12 +110,24 @@ fn version() -> String {
     )
 }
 
+/// The environment as text. What is none may be anybody's, but not a setting's: a key must not get lost in silence.
+fn texts(environment: impl Iterator<Item = (OsString, OsString)>) -> anyhow::Result<BTreeMap<String, String>> {
+    let mut texts = BTreeMap::new();
+    for (name, value) in environment {
+        let Ok(name) = name.into_string() else { continue };
+        match value.into_string() {
+            Ok(value) => _ = texts.insert(name, value),
+            Err(_) if name.starts_with("LINKIT_BRIDGE_") || name.starts_with("OTEL_") => {
+                anyhow::bail!("{name}: this is no text in UTF-8; set it to one, or unset it")
+            }
+            Err(_) => {}
+        }
+    }
+    Ok(texts)
+}
+
 /// Runs the program to its end, with its arguments and its environment.
 pub fn run(args: impl Iterator<Item = OsString>, environment: impl Iterator<Item = (OsString, OsString)>) -> ExitCode {
-    let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
-    let environment: BTreeMap<String, String> = environment.filter_map(text).collect();
-    let environment = Arc::new(environment);
-    let env: Env<'_> = &|name| environment.get(name).cloned();
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) if error.kind() == ErrorKind::DisplayVersion => {
@@ -134,6 +147,11 @@ pub fn run(args: impl Iterator<Item = OsString>, environment: impl Iterator<Item
     if let Some(Command::Probe(args)) = cli.command {
         return probe::run(args);
     }
+    let environment = match texts(environment) {
+        Ok(environment) => Arc::new(environment),
+        Err(problem) => return fail(EXIT_USAGE, &problem),
+    };
+    let env: Env<'_> = &|name| environment.get(name).cloned();
     logging::start(cli.flags.log_level, cli.flags.log_format);
     for (name, nearest) in unknown_variables(environment.keys().map(String::as_str)) {
         tracing::warn!(variable = name, nearest, "ignored: no setting has this variable");
@@ -155,29 +173,36 @@ pub fn run(args: impl Iterator<Item = OsString>, environment: impl Iterator<Item
         };
     }
     raise_open_files();
-    let runtime = match runtime() {
-        Ok(runtime) => runtime,
-        Err(problem) => return fail(EXIT_START, &problem),
-    };
-    let code = runtime.block_on(async {
+    with_runtime(async {
         match cli.command {
             Some(Command::Check) => check(&config, env).await,
             Some(Command::Demo(args)) => serve(config, Some(args), &cli.flags, &environment).await,
             // `figures`, `key` and `probe` have returned by now.
-            Some(Command::Serve | Command::Figures(_) | Command::Key(_) | Command::Probe(_)) | None => {
-                serve(config, None, &cli.flags, &environment).await
-            }
+            _ => serve(config, None, &cli.flags, &environment).await,
         }
-    });
+    })
+}
+
+/// Runs to its end what needs a runtime.
+fn with_runtime(work: impl Future<Output = ExitCode>) -> ExitCode {
+    let runtime = match runtime() {
+        Ok(runtime) => runtime,
+        Err(problem) => return fail(EXIT_START, &problem),
+    };
+    let code = runtime.block_on(work);
     // A query of SQLite that would not be interrupted must not hold up the exit.
     runtime.shutdown_timeout(std::time::Duration::from_millis(500));
     code
 }
 
-fn load(flags: &Flags, env: Env<'_>) -> anyhow::Result<Config> {
+/// The configuration file, if one is named.
+fn file(flags: &Flags, env: Env<'_>) -> Option<PathBuf> {
     let named = env(CONFIG_FILE).filter(|name| !name.is_empty()).map(PathBuf::from);
-    let file = flags.config_file.clone().or(named);
-    let mut config = Config::load(file.as_deref(), env)?;
+    flags.config_file.clone().or(named)
+}
+
+fn load(flags: &Flags, env: Env<'_>) -> anyhow::Result<Config> {
+    let mut config = Config::load(file(flags, env).as_deref(), env)?;
     if !flags.listen.is_empty() {
         config.web.listen = Some(flags.listen.clone());
     }
@@ -263,7 +288,7 @@ async fn serve(
         Err(problem) => return fail(EXIT_START, &problem),
     };
     if let Some(shop) = shop {
-        say(&shop.welcome(listeners.addresses().first()));
+        say(&shop.welcome(&listeners.places(), app.web_config().is_some_and(|file| file.is_tls())));
         tokio::spawn(shop.run(clock));
     }
     if !is_demo {
@@ -280,7 +305,13 @@ fn reading_again(
     overlay: Option<Overlay>,
 ) -> impl Fn() -> anyhow::Result<Config> + Send + Sync + 'static {
     move || {
-        let config = load(&flags, &|name| environment.get(name).cloned())?;
+        let env: Env<'_> = &|name| environment.get(name).cloned();
+        if let Some(file) = file(&flags, env)
+            && secret::is_pipe(&file)
+        {
+            anyhow::bail!("{}: a pipe is read once; name a file with --config.file, or restart", file.display());
+        }
+        let config = load(&flags, env)?;
         Ok(overlay.iter().fold(config, |config, overlay| overlay.laid_over(config)))
     }
 }

@@ -102,15 +102,23 @@ impl Demo {
         self.overlay.clone()
     }
 
-    /// What to open and what to try.
+    /// What to open and what to try, of a bridge that listens at `places`: addresses, and Unix sockets as `unix:PATH`.
     #[must_use]
-    pub fn welcome(&self, address: Option<&SocketAddr>) -> String {
-        let address = address.map_or_else(|| "127.0.0.1:9464".to_owned(), reachable);
+    pub fn welcome(&self, places: &[String], is_tls: bool) -> String {
+        let scheme = if is_tls { "https" } else { "http" };
+        let of_network = places.iter().find_map(|place| place.parse().ok()).map(|address| reachable(&address));
+        let (browser, curl, host) = match (of_network, places.iter().find_map(|place| place.strip_prefix("unix:"))) {
+            (None, Some(socket)) => (String::new(), format!("curl --unix-socket '{socket}'"), "localhost".to_owned()),
+            (address, _) => {
+                let address = address.unwrap_or_else(|| "127.0.0.1:9464".to_owned());
+                (format!("In a browser:\n\n  {scheme}://{address}/\n\n"), "curl".to_owned(), address)
+            }
+        };
         let (key, path) = (self.overlay.key.expose_secret(), &self.path);
         format!(
-            "\nA simulated shop is open, and the bridge reads it. In a browser:\n\n  http://{address}/\n\n\
-             In a shell:\n\n  curl -H 'Authorization: {key}' http://{address}/api/v1/telemetry\n  \
-             curl http://{address}{path}\n\nCtrl-C ends it and leaves nothing behind.\n"
+            "\nA simulated shop is open, and the bridge reads it. {browser}In a shell:\n\n  \
+             {curl} -H 'Authorization: {key}' {scheme}://{host}/api/v1/telemetry\n  \
+             {curl} {scheme}://{host}{path}\n\nCtrl-C ends it and leaves nothing behind.\n"
         )
     }
 

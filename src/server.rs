@@ -209,8 +209,8 @@ impl Server {
         self
     }
 
-    /// The same server with routes of an embedding program, on the same listener under the same limits. They are not
-    /// among the bridge's own figures. Panics, as axum does, where both have a route of the same path.
+    /// The same server with routes of an embedding program, on the same listener under the same limits. What they answer
+    /// is not among the bridge's own figures. Panics, as axum does, where both have a route of the same path.
     #[must_use]
     pub fn with_routes(mut self, routes: Router) -> Self {
         self.router = self.router.merge(routes);
@@ -236,8 +236,10 @@ impl Server {
     /// Serves on `sockets` until `stop`, and returns within `grace` after it, whatever clients do.
     pub async fn serve(self, sockets: Vec<Socket>, stop: impl Future<Output = ()>, grace: Duration) {
         let (router, web) = (self.router(), self.web.clone());
-        let Self { limits, door, turn, .. } = self;
-        let served = listener::serve(Served { router, limits, door, web: web.clone(), turn }, sockets, stop, grace);
+        let Self { limits, door, turn, app, .. } = self;
+        let refusals = measure::refusals(app);
+        let served = Served { router, limits, door, web: web.clone(), turn, refusals };
+        let served = listener::serve(served, sockets, stop, grace);
         let Some(web) = web else { return served.await };
         tokio::select! {
             () = served => {}

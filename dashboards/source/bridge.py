@@ -130,7 +130,8 @@ def bridge():
             graph(
                 "Connections closed against their will",
                 "A minute, by reason.\n\nNormal: zero. address and full are limits that were reached (`web.limits`), evicted "
-                "made room for others, timeout was too slow.",
+                "made room for others, timeout was too slow, tls did not agree on TLS (a certificate that expired, or is not "
+                "trusted), malformed sent what is no HTTP.",
                 "cpm",
                 [
                     (

@@ -97,14 +97,14 @@ impl KeySources {
     }
 
     fn has_files(&self) -> bool {
-        self.0.iter().any(|source| source.origin.is_file())
+        self.0.iter().any(|source| source.origin.file().is_some())
     }
 
     /// The same, its files read anew. What cannot be read keeps its keys: a slip must not lock everybody out.
     fn read_again(mut self) -> Self {
         for at in 0..self.0.len() {
             let origin = &self.0[at].origin;
-            if !origin.is_file() {
+            if origin.file().is_none_or(|file| secret::is_pipe(&file)) {
                 continue;
             }
             let read = origin.read().and_then(|held| match self.name_before(at, &held) {
@@ -157,12 +157,14 @@ impl Source {
 }
 
 impl Origin {
-    const fn is_file(&self) -> bool {
+    /// The file it is read from, if it is one.
+    fn file(&self) -> Option<PathBuf> {
         match self {
-            Self::Entry(entry, _) => {
-                entry.key_file.is_some() || entry.sha256_file.is_some() || entry.credential.is_some()
+            Self::Entry(entry, credentials) => {
+                let credential = || Some(credentials.as_ref()?.join(entry.credential.as_ref()?));
+                entry.key_file.clone().or_else(|| entry.sha256_file.clone()).or_else(credential)
             }
-            Self::List(_) => true,
+            Self::List(file) => Some(file.clone()),
         }
     }
 

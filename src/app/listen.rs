@@ -1,6 +1,7 @@
 //! Where the server listens and what its clients may take, from the config to the server's own settings.
 
 use std::io;
+use std::net::SocketAddr;
 
 use anyhow::{Context as _, anyhow};
 
@@ -44,6 +45,14 @@ impl Listen {
             Self::At(addresses) => addresses,
             Self::Passed(_) => &[],
         }
+    }
+
+    /// Those of them that are of the network.
+    pub(super) fn networks(&self) -> impl Iterator<Item = SocketAddr> {
+        self.addresses().iter().filter_map(|address| match address {
+            Address::Tcp(address) => Some(*address),
+            Address::Unix { .. } => None,
+        })
     }
 
     /// The first port, if it is known before the sockets are there.

@@ -8,6 +8,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
+use tokio::time::timeout;
 
 use super::figures::Loaded;
 use super::keep::Kept;
@@ -31,6 +32,12 @@ pub(super) type Load = Arc<dyn Fn() -> anyhow::Result<Config> + Send + Sync>;
 /// How often the files of secrets are looked at while a source refuses the one it is given.
 pub(super) const RENEWAL: Duration = Duration::from_secs(5);
 
+/// Longest time in which files are read: a file system that hangs must not keep the next reload waiting.
+const READ_WITHIN: Duration = Duration::from_secs(10);
+
+/// Reads that may hang at a time, each of which has a thread.
+const HANGING_MAX: usize = 4;
+
 /// All of a running bridge that a reload changes.
 pub(super) struct Running {
     pub(super) fixed: Fixed,
@@ -50,6 +57,8 @@ pub(super) struct Running {
     pub(super) supervisor: Arc<Supervisor>,
     /// The files of secrets of sources when they were last read.
     pub(super) secrets: [u8; 32],
+    /// Held by whoever reads files for it.
+    pub(super) reading: Arc<()>,
 }
 
 /// A configuration from which everything is built, and nothing is changed yet.
@@ -93,18 +102,19 @@ impl Running {
 
     /// Reads the files of secrets again while a source refuses the one it was given: it may have been replaced there.
     pub(super) async fn renew_secrets(&mut self) {
-        if !self.fixed.registry.has_failed_by("unauthorized") {
+        if !self.fixed.registry.has_failed_by("unauthorized") || self.hanging() > 0 {
             return;
         }
         let (fixed, config, databases) =
             (self.fixed.clone(), Arc::clone(&self.config), self.collectors.databases.clone());
-        let held = self.secrets;
+        let (held, reading) = (self.secrets, Arc::clone(&self.reading));
         let renewed = tokio::task::spawn_blocking(move || {
+            let _reading = reading;
             let secrets = secret_files(&config);
             let is_other = secrets != held;
             is_other.then(|| (secrets, Sources::build(&config, &databases, &fixed.http, &fixed.completed)))
         });
-        let Ok(Some((secrets, sources))) = renewed.await else { return };
+        let Ok(Ok(Some((secrets, sources)))) = timeout(READ_WITHIN, renewed).await else { return };
         self.secrets = secrets;
         match sources {
             Ok(sources) => {
@@ -118,19 +128,32 @@ impl Running {
         }
     }
 
+    /// Reads of files that have not come back.
+    fn hanging(&self) -> usize {
+        Arc::strong_count(&self.reading) - 1
+    }
+
     async fn prepare(&self) -> anyhow::Result<Prepared> {
+        anyhow::ensure!(
+            self.hanging() < HANGING_MAX,
+            "the files of the last reloads are still being read; see to their file system, or to a pipe among them"
+        );
         let load =
             self.load.clone().context("this bridge was started without a way to read its configuration again")?;
         let (fixed, started) = (self.fixed.clone(), Arc::clone(&self.started));
         let (databases, spools) = (self.collectors.databases.clone(), self.pushes.spools());
-        let web_config = self.web_config.clone();
+        let (web_config, reading) = (self.web_config.clone(), Arc::clone(&self.reading));
         // Files are read, and a disk may take its time, which no worker of the runtime has.
         let prepared = tokio::task::spawn_blocking(move || {
+            let _reading = reading;
             // It is followed by itself as well, and so is not undone if something else fails.
             web_config.as_ref().map(WebConfigFile::reload).transpose()?;
             prepare(&load, &fixed, &started, &databases, &spools)
         });
-        prepared.await.context("the reload was broken off; this is a defect, please report it")?
+        let prepared = timeout(READ_WITHIN, prepared).await.with_context(|| {
+            format!("the files were not read within {READ_WITHIN:?}; see to their file system, or to a pipe among them")
+        })?;
+        prepared.context("the reload was broken off; this is a defect, please report it")?
     }
 
     async fn turn_to(&mut self, prepared: Prepared) -> String {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use secrecy::ExposeSecret as _;
 use sha2::{Digest, Sha256};
 use tokio::task::JoinHandle;
 
@@ -19,7 +20,7 @@ use crate::config::Config;
 use crate::http_client::HttpClient;
 use crate::registry::Registry;
 use crate::scheduler::{self, Pulse};
-use crate::state;
+use crate::{secret, state};
 
 /// Longest time running attempts get to be cancelled in.
 const GRACE: Duration = Duration::from_secs(1);
@@ -66,10 +67,11 @@ pub(super) fn secret_files(config: &Config) -> [u8; 32] {
     let files = sections(config).into_iter().flatten().chain(custom);
     let files = files.flat_map(|section| [&section.password_file, &section.api_key_file]).flatten();
     let mut digest = Sha256::new();
-    for file in files {
-        let text = std::fs::read(file).unwrap_or_default();
-        digest.update(text.len().to_le_bytes());
-        digest.update(text);
+    for file in files.filter(|file| !secret::is_pipe(file)) {
+        // What cannot be read is said where it is used.
+        let text = secret::read_text("", file).unwrap_or_default();
+        digest.update(text.expose_secret().len().to_le_bytes());
+        digest.update(text.expose_secret());
     }
     digest.finalize().into()
 }

@@ -1,6 +1,7 @@
 //! The server of a config: the service it speaks for, who may read, and how the pages are. Where it listens is in
 //! `listen`, whose keys it takes in `keys`.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::keys::KeySources;
@@ -8,7 +9,7 @@ use super::listen::{self, Listen};
 use super::{Fixed, figures};
 use crate::config::{Config, Otel};
 use crate::output::telemetry_json::JsonConfig;
-use crate::server::{Address, FaceConfig, Reloader, Server, ServerConfig, ServerInfo, WebConfigFile};
+use crate::server::{FaceConfig, Reloader, Server, ServerConfig, ServerInfo, WebConfigFile};
 
 /// The server, with its keys as they are now.
 pub(super) fn server(
@@ -22,15 +23,6 @@ pub(super) fn server(
 ) -> anyhow::Result<Server> {
     let default = ServerConfig::default();
     keys.warn(&*fixed.clock);
-    let has_guard = config.web.metrics_access.is_some() || config.web.config_file.is_some();
-    let is_public = |address: &&Address| matches!(address, Address::Tcp(address) if !address.ip().is_loopback());
-    for address in listen.addresses().iter().filter(|address| !has_guard && is_public(address)) {
-        tracing::warn!(
-            %address,
-            "the scrape page is open to all who reach this address: set web.metrics_access to key, or to open if it is \
-             meant, or web.config_file"
-        );
-    }
     let server_config = ServerConfig {
         listen: listen.addresses().to_vec(),
         telemetry_path: config.web.telemetry_path.clone().unwrap_or(default.telemetry_path),
@@ -45,6 +37,24 @@ pub(super) fn server(
     let (registry, reloader) = (Arc::clone(&fixed.registry), Some(reloader.clone()));
     let server = Server::with_reloads(server_config, registry, joined.clone(), info, reloader)?;
     Ok(server.with_limits(listen::limits(config)))
+}
+
+/// Says which of these addresses are open to more than this host, without anybody having said that it is meant.
+pub(super) fn warn_if_open(
+    config: &Config,
+    web_config: Option<&WebConfigFile>,
+    addresses: impl Iterator<Item = SocketAddr>,
+) {
+    if config.web.metrics_access.is_some() || web_config.is_some_and(WebConfigFile::is_guarded) {
+        return;
+    }
+    for address in addresses.filter(|address| !address.ip().to_canonical().is_loopback()) {
+        tracing::warn!(
+            %address,
+            "the scrape page is open to all who reach this address: set web.metrics_access to key, or to open if it is \
+             meant, or web.config_file with users or RequireAndVerifyClientCert"
+        );
+    }
 }
 
 /// The same server under the web configuration that is named, if one is.

@@ -53,11 +53,12 @@ fn server_name(text: &str) -> Result<ServerName<'static>, String> {
 
 /// Asks once. Neither the config nor the environment is read: a bridge that runs must not seem dead by a variable.
 pub(super) fn run(args: ProbeArgs) -> ExitCode {
-    let asked = super::runtime().and_then(|runtime| runtime.block_on(probe(args)));
-    match asked {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(problem) => super::fail(super::EXIT_START, &problem),
-    }
+    super::with_runtime(async {
+        match probe(args).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(problem) => super::fail(super::EXIT_START, &problem),
+        }
+    })
 }
 
 /// Fails if nothing answers, or anything but 200.

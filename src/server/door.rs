@@ -63,10 +63,15 @@ pub(super) enum Reason {
     Evicted,
     /// It was too slow.
     Timeout,
+    /// It did not agree on TLS, or spoke plain HTTP where TLS is spoken.
+    Tls,
+    /// What came by it was no HTTP.
+    Malformed,
 }
 
 impl Reason {
-    pub(super) const ALL: [Self; 4] = [Self::Address, Self::Full, Self::Evicted, Self::Timeout];
+    pub(super) const ALL: [Self; 6] =
+        [Self::Address, Self::Full, Self::Evicted, Self::Timeout, Self::Tls, Self::Malformed];
 
     pub(super) const fn name(self) -> &'static str {
         match self {
@@ -74,6 +79,8 @@ impl Reason {
             Self::Full => "full",
             Self::Evicted => "evicted",
             Self::Timeout => "timeout",
+            Self::Tls => "tls",
+            Self::Malformed => "malformed",
         }
     }
 }
@@ -265,6 +272,11 @@ impl Place {
 
     pub(super) const fn progress(&self) -> &Progress {
         &self.progress
+    }
+
+    /// Its client did something for which the connection ends.
+    pub(super) fn fails(&self, reason: Reason) {
+        self.door.inside().count(reason);
     }
 
     /// A whole head has come.

@@ -8,6 +8,7 @@ mod request;
 mod secure;
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
@@ -24,9 +25,10 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::door::{Door, Reason};
+use super::door::{Door, Place, Reason};
 use super::guard::Guarded;
 use super::limits::Limits;
+use super::measure::Refusals;
 use super::peer::Peer;
 use super::socket::Socket;
 use super::stream::Stream;
@@ -38,8 +40,8 @@ use secure::{Secured, secure};
 /// some.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
-/// How often the log says that connections are refused, while they are.
-const REFUSAL_SAID_EVERY: Duration = Duration::from_secs(60);
+/// How often the log says of a kind of trouble that it is there, while it is.
+const SAID_EVERY: Duration = Duration::from_secs(60);
 
 /// Largest head of a request; hyper answers 431 to larger ones.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
@@ -75,29 +77,32 @@ pub(super) struct Served {
     pub(super) door: Arc<Door>,
     pub(super) web: Option<WebConfigFile>,
     pub(super) turn: Turn,
+    /// Told of requests that are refused here.
+    pub(super) refusals: Refusals,
 }
 
 /// Serves until `stop`, then lets requests under way finish for at most `grace`; what is still open then is cut.
 pub(super) async fn serve(served: Served, sockets: Vec<Socket>, stop: impl Future<Output = ()>, grace: Duration) {
-    let Served { router, limits, door, web, turn } = served;
+    let Served { router, limits, door, web, turn, refusals } = served;
     let mut connections = Connections {
         router,
         limits: limits.within_files(),
         door: Arc::clone(&door),
         web,
+        refusals,
         closing: watch::Sender::new(()),
         graceful: GracefulShutdown::new(),
         tasks: JoinSet::new(),
-        said: None,
+        said: Said::default(),
     };
     let mut stop = pin!(stop);
-    let mut next = 0;
+    let (mut next, mut said) = (0, Said::default());
     loop {
         tokio::select! {
             biased;
             () = &mut stop => break,
             () = turn.0.asked.notified() => turn.0.given.notify_waiters(),
-            (stream, peer) = accept(&sockets, &mut next, &door) => connections.start(stream, peer),
+            (stream, peer) = accept(&sockets, &mut next, &door, &mut said) => connections.start(stream, peer),
         }
     }
     drop(sockets);
@@ -106,8 +111,7 @@ pub(super) async fn serve(served: Served, sockets: Vec<Socket>, stop: impl Futur
 
 /// The next connection of any socket, in turns: a flood at one must not keep the others waiting. Survives every error: a
 /// server that stops accepting is worse than a slow one.
-async fn accept(sockets: &[Socket], next: &mut usize, door: &Door) -> (Stream, Peer) {
-    let mut is_failing = false;
+async fn accept(sockets: &[Socket], next: &mut usize, door: &Door, said: &mut Said) -> (Stream, Peer) {
     loop {
         let accepted = poll_fn(|cx| {
             for step in 0..sockets.len() {
@@ -127,12 +131,30 @@ async fn accept(sockets: &[Socket], next: &mut usize, door: &Door) -> (Stream, P
         if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
             continue;
         }
-        if !is_failing {
-            tracing::warn!(%error, "failed to accept connections, trying on; raise the limit of open files if reached");
+        if said.is_due() {
+            tracing::warn!(
+                %error,
+                "failed to accept connections, trying on, said once a minute; raise the limit of open files if reached"
+            );
         }
-        is_failing = true;
         door.make_room();
         sleep(ACCEPT_PAUSE).await;
+    }
+}
+
+/// When the log last said something.
+#[derive(Default)]
+struct Said(Option<Instant>);
+
+impl Said {
+    /// Whether it is to be said again; then it has been.
+    fn is_due(&mut self) -> bool {
+        let now = Instant::now();
+        let is_due = self.0.is_none_or(|said| now - said >= SAID_EVERY);
+        if is_due {
+            self.0 = Some(now);
+        }
+        is_due
     }
 }
 
@@ -142,12 +164,13 @@ struct Connections {
     limits: Limits,
     door: Arc<Door>,
     web: Option<WebConfigFile>,
+    refusals: Refusals,
     /// Tells handshakes and HTTP/2 that the server stops.
     closing: watch::Sender<()>,
     graceful: GracefulShutdown,
     tasks: JoinSet<()>,
-    /// When the log last said that connections are refused.
-    said: Option<Instant>,
+    /// That connections are refused.
+    said: Said,
 }
 
 impl Connections {
@@ -162,7 +185,7 @@ impl Connections {
             }
         };
         let ticket = place.ticket();
-        let (router, limits) = (self.router.clone(), self.limits);
+        let (router, limits, refusals) = (self.router.clone(), self.limits, Arc::clone(&self.refusals));
         let tls = self.web.as_ref().and_then(WebConfigFile::tls);
         // Counts the connection from now on; a handshake is given up when the server stops.
         let (watcher, mut closing) = (self.graceful.watcher(), self.closing.subscribe());
@@ -175,13 +198,21 @@ impl Connections {
             };
             match secured {
                 Ok(Ok(Some(secured))) => {
-                    let requests = Arc::new(Requests { router, limits, peer, place });
-                    if let Err(error) = serve_one(secured, requests, closing, watcher).await {
+                    let (requests, is_http2) =
+                        (Arc::new(Requests { router, limits, peer, place, refusals }), secured.is_http2);
+                    if let Err(error) = serve_one(secured, Arc::clone(&requests), closing, watcher).await {
                         tracing::debug!(%error, "a connection ended badly");
+                        blame(&requests.place, &error, is_http2);
                     }
                 }
-                Ok(Ok(None)) => {}
-                Ok(Err(error)) => tracing::debug!(%error, "a client does not agree on TLS"),
+                Ok(Ok(None)) => place.fails(Reason::Tls),
+                Ok(Err(error)) => {
+                    tracing::debug!(%error, "a client does not agree on TLS");
+                    // Who goes away before it has said anything, as a balancer that looks for a port, disagrees on nothing.
+                    if error.kind() == io::ErrorKind::InvalidData {
+                        place.fails(Reason::Tls);
+                    }
+                }
                 Err(_) => place.progress().late(),
             }
         });
@@ -189,9 +220,7 @@ impl Connections {
     }
 
     fn say_refused(&mut self, reason: Reason, peer: Peer) {
-        let now = Instant::now();
-        if self.said.is_none_or(|said| now - said >= REFUSAL_SAID_EVERY) {
-            self.said = Some(now);
+        if self.said.is_due() {
             let address = peer.address.map_or_else(|| "unix".to_owned(), |address| address.to_string());
             tracing::warn!(
                 address,
@@ -210,6 +239,17 @@ impl Connections {
             tracing::info!(open = tasks.len(), "cutting connections that did not finish in time");
         }
         tasks.shutdown().await;
+    }
+}
+
+/// Notes why a connection ended badly, where its client is to blame.
+fn blame(place: &Place, error: &hyper::Error, is_http2: bool) {
+    // What the network does is an error of I/O, and no breach of HTTP/2.
+    let is_breach = || is_http2 && error.source().is_some_and(|source| !source.is::<io::Error>());
+    if error.is_timeout() {
+        place.progress().late();
+    } else if error.is_parse() || is_breach() {
+        place.fails(Reason::Malformed);
     }
 }
 

@@ -91,7 +91,7 @@ impl Buckets {
 }
 
 /// What one subscriber has: an address of IPv4, the first 64 bits of IPv6.
-fn block(address: IpAddr) -> IpAddr {
+pub(super) fn block(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
         address @ IpAddr::V4(_) => address,

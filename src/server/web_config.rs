@@ -70,6 +70,25 @@ struct Ready {
     limiter: Option<Arc<Limiter>>,
 }
 
+impl Ready {
+    /// Whether strangers are kept out by certificates.
+    fn asks_certificates(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.asks_certificates)
+    }
+
+    /// The guard that would be gone if this took the place of `before`. A file that was cut off must not open a server that
+    /// was closed, and looks like one from which a guard was taken.
+    fn lacks_guard_of(&self, before: &Self) -> Option<&'static str> {
+        if self.users.is_empty() && !before.users.is_empty() {
+            Some("basic_auth_users is gone, and everybody would be let in")
+        } else if before.asks_certificates() && !self.asks_certificates() {
+            Some("RequireAndVerifyClientCert is gone, and clients without a certificate would be let in")
+        } else {
+            None
+        }
+    }
+}
+
 /// How the files were found.
 #[derive(Debug)]
 struct State {
@@ -122,7 +141,8 @@ impl WebConfigFile {
     /// Loads the files again, now, whether they have changed or not. Reads files: not for a thread that must not wait.
     ///
     /// # Errors
-    /// As [`WebConfigFile::load`], or if TLS would be switched on or off; what was in force then stays in force.
+    /// As [`WebConfigFile::load`], or if TLS would be switched on or off or a guard would go; what was in force then stays
+    /// in force.
     pub fn reload(&self) -> Result<(), WebConfigError> {
         self.reload_with(&mut lock(&self.0.state))
     }
@@ -134,9 +154,6 @@ impl WebConfigFile {
         match ready {
             Ok(ready) => {
                 warn(&ready);
-                if ready.users.is_empty() && !now.users.is_empty() {
-                    tracing::warn!("basic_auth_users is gone: nobody is asked for a password any more");
-                }
                 *lock(&self.0.ready) = Arc::new(ready);
                 *lock(&self.0.outcome) = Outcome { is_good: true, last_success: self.0.clock.now().wall };
                 tracing::info!(file = %self.0.path.display(), "the web configuration was reloaded");
@@ -190,6 +207,13 @@ impl WebConfigFile {
         self.current().tls.is_some()
     }
 
+    /// Whether strangers are kept out, by passwords or by certificates. It stays so.
+    #[must_use]
+    pub fn is_guarded(&self) -> bool {
+        let ready = self.current();
+        !ready.users.is_empty() || ready.asks_certificates()
+    }
+
     /// What is in force now.
     fn current(&self) -> Arc<Ready> {
         Arc::clone(&lock(&self.0.ready))
@@ -220,7 +244,7 @@ impl fmt::Debug for WebConfigFile {
 
 /// Reads a file and those it names, and makes everything ready; `before` is what is in force.
 fn prepare(path: &Path, before: Option<&Ready>) -> (Result<Ready, String>, Seen) {
-    let mut files = Files::beside(path);
+    let mut files = Files::beside(path, before.is_some());
     let text = files
         .get(path)
         .map_err(|cause| format!("it cannot be read: {cause}; name a readable file"))
@@ -238,7 +262,6 @@ fn ready(settings: WebSettings, files: &mut Files, before: Option<&Ready>) -> Re
     let users = Users::new(basic_auth_users)?;
     let is_on = tls_server_config.is_on();
     if before.is_some_and(|before| before.tls.is_some() != is_on) {
-        // A file that was cut off must not open a server that was closed.
         return Err("TLS is switched on and off by a restart alone; put tls_server_config back, or restart".to_owned());
     }
     let tls = is_on.then(|| tls::build(&tls_server_config, is_http2, files)).transpose()?;
@@ -247,7 +270,11 @@ fn ready(settings: WebSettings, files: &mut Files, before: Option<&Ready>) -> Re
     // A reload fills no bucket.
     let limiter =
         kept.or_else(|| (!rate.every.is_zero()).then(|| Arc::new(Limiter { rate, bucket: Mutex::default() })));
-    Ok(Ready { tls, headers, users, limiter })
+    let ready = Ready { tls, headers, users, limiter };
+    match before.and_then(|before| ready.lacks_guard_of(before)) {
+        Some(lacking) => Err(format!("{lacking}; put it back, or restart")),
+        None => Ok(ready),
+    }
 }
 
 /// Says what loads and yet will surprise.

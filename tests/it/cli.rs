@@ -1,6 +1,8 @@
 //! The command line from outside: flags, exit codes, one clear line for each mistake, and the stop.
 
+use std::ffi::OsStr;
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::ffi::OsStrExt as _;
 use std::process::Output;
 use std::time::{Duration, Instant};
 
@@ -71,7 +73,7 @@ fn a_bad_configuration_is_one_line_with_place_and_remedy_and_exit_code_2() {
         ("web: { api_keys: [ { name: ops, key_file: /nowhere/key } ] }\n", "key_file /nowhere/key: "),
         ("web: { listen: ['nowhere'] }\n", "listen address nowhere"),
         ("otlp: { endpoint: 'collector:4318' }\n", "otlp: the endpoint "),
-        ("otlp: { protocol: quic }\n", "bridge.yml:1: unknown value quic"),
+        ("otlp: { protocol: quic }\n", "bridge.yml:1: protocol: unknown value quic"),
         ("otlp: [ { name: a, endpoint: 'http://a' }, { endpoint: 'http://b' } ]\n", "an endpoint without name"),
         (
             "otlp: [ { name: a, endpoint: 'http://a' }, { name: a, endpoint: 'http://b' } ]\n",
@@ -264,6 +266,19 @@ async fn a_mistyped_variable_is_said() {
     assert!(bridge.process.output().contains("nearest=LINKIT_BRIDGE_STORE_INTERVAL"), "{}", bridge.process.output());
 }
 
+#[test]
+fn a_setting_that_is_no_text_is_named_and_not_lost() {
+    let no_text = OsStr::from_bytes(b"hunter2\xff");
+    for name in ["LINKIT_BRIDGE_API_KEY", "OTEL_EXPORTER_OTLP_HEADERS"] {
+        let output = command().arg("--config.check").env(name, no_text).output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        let expected = format!("linkit-bridge: {name}: this is no text in UTF-8; set it to one, or unset it\n");
+        assert_eq!((output.status.code(), &*error), (Some(2), &*expected));
+    }
+    let other = command().arg("--config.check").env("LESSOPEN", no_text).output().unwrap();
+    assert!(other.status.success(), "a variable of somebody else");
+}
+
 #[tokio::test]
 async fn sigterm_is_a_clean_stop_even_with_half_open_connections() {
     let mut bridge = Bridge::start("runtime: { source: self }\n").await;
@@ -284,7 +299,9 @@ async fn a_probe_says_whether_a_bridge_is_ready() {
     let bridge = Bridge::start("runtime: { source: self }\n").await;
     bridge.get("/-/ready").await;
     let probe = |url: String| async move {
-        let output = tokio::task::spawn_blocking(move || run(&["probe", &url], &[])).await.unwrap();
+        // A file that was broken since changes nothing of a bridge that runs.
+        let broken = [("LINKIT_BRIDGE_CONFIG_FILE", "/nowhere.yml")];
+        let output = tokio::task::spawn_blocking(move || run(&["probe", &url], &broken)).await.unwrap();
         (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
     assert_eq!(probe(format!("{}/-/ready", bridge.url)).await, (Some(0), String::new()));

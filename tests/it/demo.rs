@@ -7,6 +7,7 @@ use crate::support::http::get;
 use crate::support::peers::{peer, program};
 use crate::support::process::Process;
 use crate::support::{Directory, eventually, free_port, root};
+use crate::web::{certified, tls};
 
 struct Demo {
     process: Process,
@@ -51,6 +52,32 @@ async fn it_prints_lines_that_work_and_leaves_nothing_behind() {
     demo.process.signal("-INT");
     assert!(demo.process.ended().await.success(), "{}", demo.process.output());
     assert_eq!(std::fs::read_dir(demo.temporary.path()).unwrap().count(), 0, "something was left behind");
+}
+
+#[tokio::test]
+async fn its_lines_work_over_tls_and_a_unix_socket_too() {
+    let (Some(curl), Some(directory)) = (program("curl"), certified("demo-tls")) else { return };
+    let web = directory.write("web.yml", &tls(""));
+    let unix = format!("--web.listen-address=unix:{}", directory.path().join("demo.sock").display());
+    let authority = format!("--cacert '{}'", directory.path().join("authority.pem").display());
+    for (args, start) in [
+        (vec!["--web.config.file", web.to_str().unwrap()], "https://127.0.0.1:"),
+        (vec![unix.as_str()], "http://localhost/api"),
+    ] {
+        let temporary = Directory::new("demo");
+        let mut command = command();
+        let listen = ["--web.listen-address", "127.0.0.1:0"].into_iter().take(if args.len() == 2 { 2 } else { 0 });
+        command.arg("demo").args(listen).args(args).env("TMPDIR", temporary.path());
+        let mut process = Process::start("the demo", &mut command);
+        let line = process.line("/api/v1/telemetry").await;
+        assert!(line.contains(start), "{line}");
+        let line = line.trim().replacen("curl", &format!("{} --silent --fail {authority}", curl.display()), 1);
+        let json = || async {
+            let output = Command::new("bash").args(["-c", &line]).output().unwrap();
+            serde_json::from_slice::<serde_json::Value>(&output.stdout).ok()
+        };
+        eventually(&format!("the JSON by {line}"), json).await;
+    }
 }
 
 #[tokio::test]

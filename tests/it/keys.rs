@@ -10,6 +10,7 @@ use crate::support::http::get;
 use crate::support::peers::peer;
 use crate::support::prometheus::Prometheus;
 use crate::support::{Directory, eventually};
+use crate::web::HASH;
 
 /// Longest time a key that was taken out of its file may still be let in.
 const REVOKED_WITHIN: Duration = Duration::from_secs(6);
@@ -184,6 +185,17 @@ async fn a_start_says_which_keys_are_weak_or_expired_and_where_the_page_is_open_
     let meant = [("LINKIT_BRIDGE_WEB_LISTEN", "0.0.0.0:0"), ("LINKIT_BRIDGE_WEB_METRICS_ACCESS", "open")];
     let said = Bridge::start_with("", &meant).await.process.output();
     assert!(!said.contains("the scrape page is open"), "{said}");
+    // A web configuration is a guard if it asks who comes.
+    let directory = Directory::new("web-open");
+    for (web, is_warned) in [
+        ("http_server_config: { headers: { X-Frame-Options: deny } }\n".to_owned(), true),
+        (format!("basic_auth_users: {{ scraper: '{HASH}' }}\n"), false),
+    ] {
+        let web = directory.write("web.yml", &web);
+        let env = [("LINKIT_BRIDGE_WEB_LISTEN", "0.0.0.0:0"), ("LINKIT_BRIDGE_WEB_CONFIG_FILE", web.to_str().unwrap())];
+        let said = Bridge::start_with("", &env).await.process.output();
+        assert_eq!(said.contains("the scrape page is open"), is_warned, "{said}");
+    }
 }
 
 #[tokio::test]

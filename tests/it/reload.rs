@@ -439,6 +439,47 @@ async fn fifty_reloads_under_load_fail_no_scrape_and_leave_nothing_behind() {
 }
 
 #[tokio::test]
+async fn a_pipe_is_not_read_again_and_what_it_brought_stays() {
+    let directory = Directory::new("reload-pipe");
+    let pipe = directory.path().join("bridge.yml");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let config = "web: { listen: ['127.0.0.1:0'] }\nruntime: { source: self, interval: 200ms }\n";
+    let (path, mut command) = (pipe.clone(), command());
+    let writing = std::thread::spawn(move || std::fs::write(path, config).unwrap());
+    let mut process = Process::start("the bridge", command.arg("--config.file").arg(&pipe));
+    let line = process.line("msg=listening").await;
+    writing.join().unwrap();
+    let address = line.split("address=").nth(1).unwrap().split_whitespace().next().unwrap().trim_matches('"');
+    let mut bridge = Bridge { url: format!("http://{address}"), process, directory, seen: 0 };
+    bridge.hangup("a pipe is read once; name a file with --config.file, or restart").await;
+    eventually("figures", || async { bridge.value(GOROUTINES).await }).await;
+}
+
+#[tokio::test]
+async fn a_file_that_hangs_holds_up_no_later_reload() {
+    let directory = Directory::new("reload-hang");
+    let (key, pipe) = (directory.write("own.key", "one\n"), directory.path().join("pipe"));
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let of = |file: &std::path::Path| {
+        format!("web: {{ api_keys: [ {{ name: a, key_file: {} }} ] }}\nruntime: {{ source: self }}\n", file.display())
+    };
+    let mut bridge = Bridge::start_with(directory, &of(&key), &[], &[]).await;
+    bridge.write(&of(&pipe));
+    bridge.hangup("the files were not read within 10s").await;
+    bridge.write(&of(&key));
+    bridge.hangup(DONE).await;
+    // A pipe in the place of a file that is followed is not opened: nobody would write into it.
+    std::fs::remove_file(&key).unwrap();
+    std::fs::rename(&pipe, &key).unwrap();
+    tokio::time::sleep(Duration::from_secs(7)).await;
+    std::fs::remove_file(&key).unwrap();
+    std::fs::write(&key, "two\n").unwrap();
+    let url = format!("{}/api/v1/telemetry", bridge.url);
+    let is_taken = || async { (get(&url, &[("authorization", "two")]).await?.status == 503).then_some(()) };
+    eventually("the next key", is_taken).await;
+}
+
+#[tokio::test]
 async fn a_demo_stays_a_demo_over_a_reload() {
     let temporary = Directory::new("reload-demo");
     let mut command = command();

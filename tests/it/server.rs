@@ -48,7 +48,7 @@ fn scrape(to: SocketAddr) -> String {
 }
 
 /// A connection from the `number`th of a hundred addresses of this host.
-async fn connect_from(number: usize, to: SocketAddr) -> std::io::Result<TcpStream> {
+pub async fn connect_from(number: usize, to: SocketAddr) -> std::io::Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
     let last = u8::try_from(number % 100).unwrap() + 1;
     socket.bind(SocketAddr::from((Ipv4Addr::new(127, 0, 1, last), 0)))?;

@@ -3,6 +3,7 @@
 mod cases;
 mod clients;
 mod http2;
+mod passwords;
 mod reload;
 mod secrets;
 

@@ -257,7 +257,7 @@ pub(super) const OWN: &[Figure] = &[
             "linkit.bridge.http.request.duration",
             Histogram,
             "s",
-            "Time to answer HTTP requests, by route template.",
+            "Time to answer HTTP requests, refusals included, by route template; other for paths and requests that none serves.",
         )
     },
     Figure {
@@ -277,7 +277,8 @@ pub(super) const OWN: &[Figure] = &[
             "linkit.bridge.http.dropped_connections",
             Counter,
             "{connection}",
-            "Connections closed against the client's will: refused by address or full, evicted for others, or timeout.",
+            "Connections closed against the client's will: refused by address or full, evicted for others, timeout, tls for no \
+             agreement on TLS, or malformed for what is no HTTP.",
         )
     },
 ];

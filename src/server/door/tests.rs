@@ -157,9 +157,12 @@ fn a_late_connection_is_counted_once_and_one_that_made_room_is_not_late() {
 fn what_it_counts_is_read_as_figures() {
     let door = Arc::<Door>::default();
     let _half = door.admit(v4(1), &LIMITS).unwrap();
-    let _whole = idle(door.admit(v4(1), &LIMITS).unwrap());
+    let whole = idle(door.admit(v4(1), &LIMITS).unwrap());
+    whole.fails(Reason::Malformed);
     let shown: Vec<_> =
         door.readings().iter().map(|reading| (reading.attributes[0].1.clone(), reading.value)).collect();
-    let expected = [("established", 1), ("half_open", 1), ("address", 0), ("full", 0), ("evicted", 0), ("timeout", 0)];
-    assert_eq!(shown, expected.map(|(word, value)| (word.to_owned(), Some(value))));
+    let (open, dropped) = ([("established", 1), ("half_open", 1)], [("address", 0), ("full", 0), ("evicted", 0)]);
+    let by_client = [("timeout", 0), ("tls", 0), ("malformed", 1)];
+    let expected = open.into_iter().chain(dropped).chain(by_client);
+    assert_eq!(shown, expected.map(|(word, value)| (word.to_owned(), Some(value))).collect::<Vec<_>>());
 }

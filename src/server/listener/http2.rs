@@ -96,6 +96,7 @@ where
                     connection.as_mut().graceful_shutdown();
                     ends_at = Some(end());
                 } else if ends_at.is_none() {
+                    activity.told().progress.late();
                     return Ok(());
                 }
             }

@@ -3,23 +3,26 @@
 //! Only a GET or HEAD without a body leaves the connection open for the next. Where requests disagree about the length of
 //! a body, as `Content-Length` beside `Transfer-Encoding`, there is no second request then to smuggle.
 
+use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
+use axum::{BoxError, Router};
 use bytes::Bytes;
-use http::header::{CONNECTION, HOST};
+use http::header::{CONNECTION, EXPECT, HOST};
 use http::{HeaderValue, Method, Request, Version};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::{Body as _, Frame, Incoming, SizeHint};
+use tokio::time::{Instant, Sleep, sleep, timeout};
 use tower_service::Service as _;
 
 use crate::server::door::Place;
 use crate::server::error;
 use crate::server::guard::Progress;
 use crate::server::limits::Limits;
+use crate::server::measure::Refusals;
 use crate::server::peer::Peer;
 
 /// Most of an unwanted body that is read away before its request is refused: a client that still sends would have its
@@ -32,6 +35,7 @@ pub(super) struct Requests {
     pub(super) limits: Limits,
     pub(super) peer: Peer,
     pub(super) place: Place,
+    pub(super) refusals: Refusals,
 }
 
 impl Requests {
@@ -46,29 +50,41 @@ impl Requests {
             progress.handling();
         }
         request.extensions_mut().insert(self.peer);
-        if lacks_host(&request) {
-            let mut answer = error::bad_host(request.uri());
-            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-            progress.answering();
-            return answer;
-        }
         let only_reads = matches!(*request.method(), Method::GET | Method::HEAD);
+        let lacks_host = lacks_host(&request);
         let too_long = request.body().size_hint().lower() > self.limits.body_bytes as u64;
-        let mut answer = if has_body && (only_reads || too_long) {
-            let (parts, body) = request.into_parts();
-            read_away(body).await;
-            error::body_too_large(&parts.uri)
+        let mut answer = if lacks_host || has_body && (only_reads || too_long) {
+            self.refuse(request, lacks_host).await
         } else {
-            let limit = self.limits.body_bytes;
-            let body = |body| Body::new(Limited::new(Followed { body, progress: progress.clone() }, limit));
+            let Limits { body_bytes, request: longest, .. } = self.limits;
+            let body = |body| {
+                let (progress, deadline) = (progress.clone(), Box::pin(sleep(longest)));
+                Body::new(Limited::new(Followed { body, progress, deadline }, body_bytes))
+            };
             let Ok(answer) = self.router.clone().call(request.map(body)).await;
             answer
         };
         // Each request of HTTP/2 has its own frames, which end where they end.
-        if (has_body || !only_reads) && is_http1 {
+        if (lacks_host || has_body || !only_reads) && is_http1 {
             answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         progress.answering();
+        answer
+    }
+
+    /// The answer to a request for which no route is asked.
+    async fn refuse(&self, request: Request<Incoming>, lacks_host: bool) -> Response {
+        let (start, (parts, body)) = (Instant::now(), request.into_parts());
+        let answer = if lacks_host {
+            error::bad_host(&parts.uri)
+        } else {
+            // Who waits to be asked for the body is not asked for it. Of HTTP/1.1 the guard keeps the time.
+            if !parts.headers.contains_key(EXPECT) {
+                let _ = timeout(self.limits.request, read_away(body)).await;
+            }
+            error::body_too_large(&parts.uri)
+        };
+        (self.refusals)(&parts.method, answer.status(), start.elapsed());
         answer
     }
 }
@@ -86,22 +102,26 @@ async fn read_away(body: Incoming) {
     }
 }
 
-/// A body whose end is seen by the guard.
+/// A body whose end is seen by the guard, and whose time ends where there is none, as on HTTP/2.
 struct Followed {
     body: Incoming,
     progress: Progress,
+    deadline: Pin<Box<Sleep>>,
 }
 
 impl hyper::body::Body for Followed {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BoxError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
         if matches!(polled, Poll::Ready(None)) || self.body.is_end_stream() {
             self.progress.handling();
+        } else if polled.is_pending() {
+            ready!(self.deadline.as_mut().poll(cx));
+            return Poll::Ready(Some(Err(io::Error::from(io::ErrorKind::TimedOut).into())));
         }
-        polled
+        polled.map_err(Into::into)
     }
 
     fn is_end_stream(&self) -> bool {

@@ -1,6 +1,7 @@
 //! Real sockets, with time standing still until nothing else is left to do.
 
 use std::net::SocketAddr;
+use std::sync::Mutex;
 
 use axum::routing::{get, post};
 use bytes::Bytes;
@@ -23,6 +24,8 @@ struct Running {
     door: Arc<Door>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
+    /// Methods and codes of requests that no route was asked for.
+    refused: Arc<Mutex<Vec<(String, u16)>>>,
 }
 
 impl Running {
@@ -37,9 +40,13 @@ impl Running {
         let address = sockets[1].address().unwrap();
         let (stop, stopped) = oneshot::channel();
         let door = Arc::<Door>::default();
-        let served = Served { router, limits, door: Arc::clone(&door), web: None, turn: Turn::default() };
+        let refused = Arc::<Mutex<Vec<_>>>::default();
+        let told = Arc::clone(&refused);
+        let refusals: Refusals =
+            Arc::new(move |method, code, _| told.lock().unwrap().push((method.to_string(), code.as_u16())));
+        let served = Served { router, limits, door: Arc::clone(&door), web: None, turn: Turn::default(), refusals };
         let task = tokio::spawn(serve(served, sockets, async { _ = stopped.await }, GRACE));
-        Self { address, door, stop, task }
+        Self { address, door, stop, task, refused }
     }
 
     async fn connect(&self) -> TcpStream {
@@ -223,6 +230,7 @@ async fn a_body_is_taken_within_its_limit_and_only_where_one_is_wanted() {
         ("GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nabcd".to_owned(), 413, ""),
         (format!("GET / HTTP/1.1\r\nHost: x\r\nContent-Length: {UNWANTED}\r\n\r\n{long}"), 413, ""),
         ("GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000000\r\n\r\n".to_owned(), 413, ""),
+        ("GET / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n".to_owned(), 413, ""),
         ("GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".to_owned(), 200, "hello"),
     ] {
         let stream = server.connect().await;
@@ -231,6 +239,36 @@ async fn a_body_is_taken_within_its_limit_and_only_where_one_is_wanted() {
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{request}: {answer}");
         assert!(answer.ends_with(body) && answer.contains("\r\nconnection: close\r\n"), "{request}: {answer}");
     }
+    let told = ["POST", "GET", "GET", "GET", "GET"].map(|method| (method.to_owned(), 413));
+    assert_eq!(*server.refused.lock().unwrap(), told, "what a route refuses itself, it tells itself");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_no_http_and_what_names_no_host_is_counted() {
+    let server = Running::start(Limits::default());
+    for (sent, status, malformed) in [
+        (&b"GET / HTTP/1.1\r\n\r\n"[..], "400", 0),
+        (b"GET / HTTP/1.1\nHost: x\n\n", "400", 1),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "400", 2),
+    ] {
+        let stream = server.connect().await;
+        write(&stream, sent).await;
+        let answer = end(&stream).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+        while server.open() > 0 {
+            sleep(Duration::from_millis(1)).await;
+        }
+        assert_eq!(server.dropped("malformed"), malformed, "{answer}");
+    }
+    // Who goes away in the middle is free to.
+    let half = server.connect().await;
+    write(&half, HALF_A_HEAD).await;
+    drop(half);
+    while server.open() > 0 {
+        sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(server.dropped("malformed"), 2);
+    assert_eq!(*server.refused.lock().unwrap(), [("GET".to_owned(), 400)]);
 }
 
 #[tokio::test(start_paused = true)]

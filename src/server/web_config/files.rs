@@ -1,6 +1,7 @@
 //! The files of one web configuration: read together, known again by what is in them.
 //!
-//! By content, not by time or by watching: Kubernetes swaps a link two directories up, and a copy may keep its time.
+//! By content, not by time or by watching: Kubernetes swaps a link two directories up, and a copy may keep its time. A pipe
+//! is read once: what comes after would be taken for an empty file, or never come.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -9,6 +10,8 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
+use crate::secret::is_pipe;
+
 /// Largest file that is read.
 const BYTES_MAX: u64 = 1 << 20;
 
@@ -16,18 +19,25 @@ const BYTES_MAX: u64 = 1 << 20;
 pub(super) struct Files {
     /// Relative paths start here.
     directory: PathBuf,
+    /// Whether they were read before.
+    is_again: bool,
     read: BTreeMap<PathBuf, Result<Vec<u8>, String>>,
 }
 
 impl Files {
-    /// None yet; relative paths are taken from the directory of `file`.
-    pub(super) fn beside(file: &Path) -> Self {
-        Self { directory: file.parent().unwrap_or_else(|| Path::new("")).to_owned(), read: BTreeMap::new() }
+    /// None yet, or, when they are read `again`, none any more; relative paths are taken from the directory of `file`.
+    pub(super) fn beside(file: &Path, is_again: bool) -> Self {
+        let directory = file.parent().unwrap_or_else(|| Path::new("")).to_owned();
+        Self { directory, is_again, read: BTreeMap::new() }
     }
 
     /// What a file holds, as it was when it was first asked for.
     pub(super) fn get(&mut self, path: &Path) -> Result<&[u8], &str> {
-        let read = self.read.entry(path.to_owned()).or_insert_with(|| read(path));
+        let (entry, is_again) = (self.read.entry(path.to_owned()), self.is_again);
+        let read = entry.or_insert_with(|| match is_again && is_pipe(path) {
+            true => Err("a pipe is read once; name a file, or restart".to_owned()),
+            false => read(path),
+        });
         read.as_deref().map_err(String::as_str)
     }
 
@@ -43,38 +53,30 @@ impl Files {
 
     /// Which files were asked for, and what was in them.
     pub(super) fn seen(&self) -> Seen {
-        Seen { fingerprint: fingerprint(self.read.values()), paths: self.read.keys().cloned().collect() }
+        Seen(self.read.iter().map(|(path, read)| (path.clone(), fingerprint(read))).collect())
     }
 }
 
 /// Which files were read, and what was in them, without keeping it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Seen {
-    paths: Vec<PathBuf>,
-    fingerprint: [u8; 32],
-}
+pub(super) struct Seen(BTreeMap<PathBuf, [u8; 32]>);
 
 impl Seen {
     /// The same files, as they are now.
     pub(super) fn again(&self) -> Self {
-        let read: Vec<_> = self.paths.iter().map(|path| read(path)).collect();
-        Self { paths: self.paths.clone(), fingerprint: fingerprint(read.iter()) }
+        let now = |(path, seen): (&PathBuf, &[u8; 32])| {
+            (path.clone(), if is_pipe(path) { *seen } else { fingerprint(&read(path)) })
+        };
+        Self(self.0.iter().map(now).collect())
     }
 }
 
-fn fingerprint<'a>(files: impl Iterator<Item = &'a Result<Vec<u8>, String>>) -> [u8; 32] {
-    let mut hash = Sha256::new();
-    for read in files {
-        let (is_read, bytes) = match read {
-            Ok(bytes) => (1_u64, bytes.as_slice()),
-            Err(cause) => (0, cause.as_bytes()),
-        };
-        // With its length each, so that no two sets look alike.
-        hash.update(is_read.to_be_bytes());
-        hash.update((bytes.len() as u64).to_be_bytes());
-        hash.update(bytes);
-    }
-    hash.finalize().into()
+fn fingerprint(read: &Result<Vec<u8>, String>) -> [u8; 32] {
+    let (is_read, bytes) = match read {
+        Ok(bytes) => (1, bytes.as_slice()),
+        Err(cause) => (0, cause.as_bytes()),
+    };
+    Sha256::new().chain_update([is_read]).chain_update(bytes).finalize().into()
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {

@@ -13,7 +13,7 @@ use http::header::WWW_AUTHENTICATE;
 use http::{HeaderValue, StatusCode};
 
 use super::super::access::{self, Admitted};
-use super::super::{App, error, peer::Peer};
+use super::super::{App, error, measure, peer::Peer};
 use super::users::{Credentials, Verdict};
 use super::{Ready, Shared, WebConfigFile};
 
@@ -31,7 +31,7 @@ pub(in crate::server) struct Guard {
 pub(in crate::server) async fn guard(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
     let ready = guard.file.current();
     let Shared { checks, clock, .. } = &*guard.file.0;
-    let now = clock.now().mono;
+    let (start, now) = (guard.app.info.clock.now(), clock.now().mono);
     let verdict = match guard.ask(&ready, &request, now) {
         Ok(verdict) => verdict,
         Err((credentials, address)) => {
@@ -42,10 +42,14 @@ pub(in crate::server) async fn guard(State(guard): State<Guard>, mut request: Re
             verdict
         }
     };
-    let mut response = match verdict {
-        Verdict::Right => next.run(request).await,
-        Verdict::Wrong => error::password_required(request.uri()),
-        Verdict::TooMany => error::too_many(request.uri()),
+    let refusal = match verdict {
+        Verdict::Right => None,
+        Verdict::Wrong => Some(error::password_required(request.uri())),
+        Verdict::TooMany => Some(error::too_many(request.uri())),
+    };
+    let mut response = match refusal {
+        None => next.run(request).await,
+        Some(refusal) => measure::refused(&guard.app, start, &request, refusal),
     };
     if !ready.users.is_empty() && response.status() == StatusCode::UNAUTHORIZED {
         response.headers_mut().append(WWW_AUTHENTICATE, CHALLENGE);

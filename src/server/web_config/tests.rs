@@ -99,11 +99,70 @@ fn a_broken_file_keeps_the_last_good_one_is_tried_once_and_shows() {
 }
 
 #[test]
+fn a_pipe_is_read_once_and_what_it_brought_stays() {
+    let pipe = Written::new("").directory.with_extension("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let (path, clock) = (pipe.clone(), Arc::new(ManualClock::at(Wall::from_secs(1_705_314_600))));
+    let writing = std::thread::spawn(move || std::fs::write(path, frames("deny")).unwrap());
+    let file = WebConfigFile::load(&pipe, clock).unwrap();
+    writing.join().unwrap();
+    // Nobody writes any more: who opened it would wait for ever.
+    file.look();
+    file.look();
+    let error = file.reload().unwrap_err().to_string();
+    assert!(error.ends_with("a pipe is read once; name a file, or restart; name a readable file"), "{error}");
+    assert_eq!(file.current().headers.len(), 1);
+    std::fs::remove_file(&pipe).unwrap();
+}
+
+#[test]
+fn files_that_become_directories_or_empty_or_vanish_change_nothing() {
+    let written = Written::new(&frames("deny"));
+    let path = written.directory.join("web.yml");
+    let good = FigureId::WebConfigLastReloadSuccessful;
+    std::fs::remove_file(&path).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    written.file.look();
+    written.file.look();
+    assert_eq!((written.header().as_deref(), written.figures()[&good]), (Some("deny"), 0));
+    std::fs::remove_dir(&path).unwrap();
+    // As Kubernetes swaps it: a link to a link.
+    for (version, value) in [("..1", "sameorigin"), ("..2", "deny")] {
+        std::fs::create_dir(written.directory.join(version)).unwrap();
+        std::fs::write(written.directory.join(version).join("web.yml"), frames(value)).unwrap();
+        std::os::unix::fs::symlink(version, written.directory.join("..next")).unwrap();
+        std::fs::rename(written.directory.join("..next"), written.directory.join("..data")).unwrap();
+        if version == "..1" {
+            std::os::unix::fs::symlink("..data/web.yml", &path).unwrap();
+        }
+        written.file.look();
+        written.file.look();
+        assert_eq!((written.header().as_deref(), written.figures()[&good]), (Some(value), 1));
+    }
+}
+
+#[test]
 fn tls_is_not_switched_by_a_reload() {
     let written = Written::new("");
     written.write("tls_server_config: { cert_file: a, key_file: b }\n");
     let error = written.file.reload().unwrap_err().to_string();
     assert!(error.contains("by a restart alone") && error.contains("web.yml"), "{error}");
+}
+
+#[test]
+fn a_file_that_was_cut_off_opens_nothing() {
+    let hash = bcrypt::hash("a", 4).unwrap();
+    let written = Written::new(&format!("{}basic_auth_users: {{ alice: '{hash}' }}\n", frames("deny")));
+    assert!(written.file.is_guarded());
+    for cut in [String::new(), frames("deny"), "basic_auth_users:\n".to_owned()] {
+        written.write(&cut);
+        let error = written.file.reload().unwrap_err().to_string();
+        assert!(error.contains("basic_auth_users is gone") && error.ends_with("put it back, or restart"), "{error}");
+        assert!(written.file.is_guarded() && written.header().is_some());
+    }
+    written.write(&format!("basic_auth_users: {{ bob: '{hash}' }}\n"));
+    written.file.reload().unwrap();
+    assert!(!Written::new(&frames("deny")).file.is_guarded());
 }
 
 #[test]

@@ -24,6 +24,8 @@ pub(super) struct Tls {
     pub(super) config: Arc<ServerConfig>,
     /// When the first of the chain's certificates expires, in seconds since the Unix epoch.
     pub(super) expires: u64,
+    /// Whether nobody is let in without a certificate that somebody vouches for.
+    pub(super) asks_certificates: bool,
     /// Whether whom any authority of the system vouches for is let in.
     pub(super) trusts_all: bool,
 }
@@ -134,7 +136,8 @@ pub(super) fn build(settings: &TlsSettings, is_http2: bool, files: &mut Files) -
     let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(identity)));
     config.alpn_protocols =
         [is_http2.then_some("h2"), Some("http/1.1")].into_iter().flatten().map(Into::into).collect();
-    Ok(Tls { config: Arc::new(config), expires: u64::try_from(expires).unwrap_or(0), trusts_all })
+    let (config, expires) = (Arc::new(config), u64::try_from(expires).unwrap_or(0));
+    Ok(Tls { config, expires, asks_certificates: kind == ClientAuth::RequireAndVerify, trusts_all })
 }
 
 /// The server's chain, and what it is called in errors. A file counts before a text, as in the toolkit.

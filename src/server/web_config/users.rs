@@ -2,11 +2,12 @@
 //!
 //! bcrypt is slow of purpose, so guesses must neither keep good users waiting nor tell which users there are: what was
 //! right once is kept as a digest and costs nothing again; what was wrong is never kept, so that it drives nothing out;
-//! an unknown user costs what a known one does; an address has ten guesses a second, few wait for a turn, and two are
-//! computed at a time, on threads of their own. It knows headers and addresses, not routes.
+//! an unknown user costs what a known one does; an address has ten guesses a second, which wait for each other, and two are
+//! computed at a time, on threads of their own. So who comes for the first time waits for one guess of each address that
+//! floods, not for the flood. It knows headers and addresses, not routes.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr as _;
@@ -19,15 +20,18 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use secrecy::{ExposeSecret as _, SecretSlice, SecretString};
 use sha2::{Digest as _, Sha256};
-use tokio::sync::Semaphore;
+use tokio::sync::{AcquireError, Semaphore};
 use tokio::time::timeout;
 
-use crate::server::rate::{Buckets, Rate};
+use crate::server::rate::{Buckets, Rate, block};
 
 /// Passwords computed at a time.
 const TURNS: usize = 2;
-/// Passwords that wait for a turn or have one; more are refused.
-const PLACES: usize = 32;
+/// Passwords of one address that wait for a turn or have one; more are refused.
+const LINE: usize = 10;
+/// Passwords that wait for a turn or have one: a line of each of as many addresses as get a turn within [`PATIENCE`], at the
+/// usual cost.
+const PLACES: usize = 256 * LINE;
 /// Longest wait for a turn.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Wrong passwords of one address.
@@ -130,6 +134,7 @@ pub(super) struct Checks {
     compare: Box<Compare>,
     kept: Mutex<Kept>,
     guesses: Mutex<Buckets>,
+    lines: Mutex<Lines>,
     turns: Arc<Semaphore>,
     places: Arc<Semaphore>,
     seed: RandomState,
@@ -145,6 +150,7 @@ impl Checks {
             compare: Box::new(compare),
             kept: Mutex::default(),
             guesses: Mutex::new(Buckets::new(GUESSES, ADDRESSES_MAX)),
+            lines: Mutex::default(),
             turns: Arc::new(Semaphore::new(TURNS)),
             places: Arc::new(Semaphore::new(PLACES)),
             seed: RandomState::new(),
@@ -170,10 +176,11 @@ impl Checks {
         if lock(&self.guesses).take(address, now).is_err() {
             return Verdict::TooMany;
         }
+        let Some(line) = lock(&self.lines).join(block(address)) else { return Verdict::TooMany };
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else { return Verdict::TooMany };
-        let Ok(Ok(turn)) = timeout(PATIENCE, Arc::clone(&self.turns).acquire_owned()).await else {
-            return Verdict::TooMany;
-        };
+        let turns = Arc::clone(&self.turns);
+        let turn = async { Ok::<_, AcquireError>((line.acquire_owned().await?, turns.acquire_owned().await?)) };
+        let Ok(Ok(turn)) = timeout(PATIENCE, turn).await else { return Verdict::TooMany };
         let (checks, hash) = (Arc::clone(self), hash.into_owned());
         // Goes on when the client does not wait for it, and keeps its turn until it has ended.
         let compared = tokio::task::spawn_blocking(move || {
@@ -192,6 +199,22 @@ impl Checks {
 
     fn is_kept(&self, key: &Key) -> bool {
         lock(&self.kept).keys.contains(key)
+    }
+}
+
+/// The lines in which addresses wait: the first of each waits for a turn, the others for the first.
+#[derive(Default)]
+struct Lines(HashMap<IpAddr, Arc<Semaphore>>);
+
+impl Lines {
+    /// The line of an address, unless it is too long. Whoever holds it stands in it.
+    fn join(&mut self, address: IpAddr) -> Option<Arc<Semaphore>> {
+        if self.0.len() > PLACES {
+            self.0.retain(|_, line| Arc::strong_count(line) > 1);
+        }
+        let line = self.0.entry(address).or_insert_with(|| Arc::new(Semaphore::new(1)));
+        // The table holds it too.
+        (Arc::strong_count(line) <= LINE).then(|| Arc::clone(line))
     }
 }
 

@@ -107,6 +107,16 @@ async fn sockets_that_systemd_passes_are_served_and_left_to_it() {
     assert!(path.exists(), "the file is systemd's");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_public_socket_that_systemd_passes_is_warned_of() {
+    let to = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let Some(mut process) = activated(&[&format!("--listen=0.0.0.0:{}", to.port())]) else { return };
+    let knock = || async { std::net::TcpStream::connect(to).ok() };
+    let _waked = eventually("the socket", knock).await;
+    process.line("msg=listening").await;
+    assert!(process.output().contains("the scrape page is open to all who reach this address"), "{}", process.output());
+}
+
 #[tokio::test]
 async fn a_socket_of_another_kind_is_named_with_the_remedy() {
     let to = SocketAddr::from(([127, 0, 0, 1], free_port()));
@@ -132,7 +142,7 @@ async fn the_page_says_how_many_connections_there_are() {
         (series["linkit_bridge_http_open_connections{state=\"half_open\"}"] >= 1.0).then_some(series)
     };
     let series = eventually("a half-open connection", ask).await;
-    for reason in ["address", "full", "evicted", "timeout"] {
+    for reason in ["address", "full", "evicted", "timeout", "tls", "malformed"] {
         assert_eq!(series[&format!("linkit_bridge_http_dropped_connections_total{{reason=\"{reason}\"}}")], 0.0);
     }
 }

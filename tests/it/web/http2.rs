@@ -8,8 +8,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-use super::reload::connector;
+use super::reload::{connector, figure};
 use super::{Server, certified, tls};
+use crate::support::{PATIENCE, eventually};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// An empty frame of settings.
@@ -72,6 +73,8 @@ async fn what_is_no_tls_is_told_so_or_shut_out_in_time() {
     for (_, took) in [silent, half, letter] {
         assert!(took > Duration::from_millis(4500) && took < Duration::from_secs(20), "{took:?}");
     }
+    let Some(count) = figure(&server, "linkit_bridge_http_dropped_connections_total{reason=\"tls\"}") else { return };
+    assert!((count - 2.0).abs() < 0.5, "the request and the garbage, of {count}");
     // And those under way hold up no stop.
     let _held = TcpStream::connect(&address).await.unwrap();
     let idle = http2(&server).await;
@@ -92,28 +95,45 @@ async fn http2(server: &Server) -> TlsStream<TcpStream> {
     stream
 }
 
+/// GET / of https://x (RFC 7541, A).
+const GET_ROOT: [u8; 6] = [0x82, 0x87, 0x84, 0x41, 1, b'x'];
+
+/// A frame (RFC 9113, 4.1).
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+/// Requests, each of which is reset at once.
+fn resets() -> Vec<u8> {
+    let each = |stream| [frame(1, 5, stream, &GET_ROOT), frame(3, 0, stream, &[0, 0, 0, 8])].concat();
+    (1..20_000).step_by(2).flat_map(each).collect()
+}
+
+/// A head that goes on and on, in frames that hold `payload`.
+fn continuations(payload: &[u8]) -> Vec<u8> {
+    let more = std::iter::repeat_n(frame(9, 0, 1, payload), 20_000).flatten();
+    frame(1, 1, 1, &GET_ROOT).into_iter().chain(more).collect()
+}
+
 #[tokio::test]
-async fn a_flood_of_resets_ends_its_connection_and_no_other() {
-    let Some(directory) = certified("web-resets") else { return };
+async fn a_flood_of_frames_ends_its_connection_and_no_other_and_is_counted() {
+    let Some(directory) = certified("web-frames") else { return };
     let server = Server::start(directory, &tls("")).await;
-    let mut stream = http2(&server).await;
-    let mut flood = Vec::new();
-    for stream in (1..20_000_u32).step_by(2) {
-        let id = stream.to_be_bytes();
-        // GET / of https://x, then a reset of it.
-        flood.extend([0, 0, 6, 1, 5, id[0], id[1], id[2], id[3], 0x82, 0x87, 0x84, 0x41, 1, b'x']);
-        flood.extend([0, 0, 4, 3, 0, id[0], id[1], id[2], id[3], 0, 0, 0, 8]);
-    }
-    let (mut reader, mut writer) = tokio::io::split(&mut stream);
-    let read = async {
+    let floods = [resets(), continuations(&[]), continuations(b"\x00\x01a\x40".repeat(16).as_slice())];
+    for (number, flood) in (1..).zip(floods) {
+        let mut stream = http2(&server).await;
+        let (mut reader, mut writer) = tokio::io::split(&mut stream);
         let mut all = Vec::new();
-        let _ = reader.read_to_end(&mut all).await;
-        all
-    };
-    let (written, read) = tokio::join!(writer.write_all(&flood), read);
-    // ENHANCE_YOUR_CALM, or the end before it could be read.
-    let is_told = read.windows(9).any(|frame| frame[3] == 7);
-    assert!(is_told || written.is_err(), "{} bytes", read.len());
-    let Some(curled) = server.curl("/metrics", &["--http2"]) else { return };
-    assert_eq!(curled.status(), 200, "{}", curled.text);
+        // Both end, in an error or not, once the server has had enough.
+        let ended = async { tokio::join!(writer.write_all(&flood), reader.read_to_end(&mut all)) };
+        assert!(tokio::time::timeout(PATIENCE, ended).await.is_ok(), "flood {number} goes on");
+        let Some(curled) = server.curl("/metrics", &["--http2"]) else { return };
+        assert_eq!(curled.status(), 200, "{}", curled.text);
+        let is_counted = || async {
+            let count = figure(&server, "linkit_bridge_http_dropped_connections_total{reason=\"malformed\"}")?;
+            (count > f64::from(number) - 0.5).then_some(())
+        };
+        eventually(&format!("flood {number} in its figure"), is_counted).await;
+    }
 }

@@ -17,8 +17,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::{HASH, Server, certified, tls};
+use super::{HASH, Server, certified, load, tls};
 use crate::support::certificates::{By, SERVER, issue};
+use crate::support::page::series;
 use crate::support::{Directory, eventually};
 
 /// A client that trusts the authority of a directory and asks for a protocol.
@@ -122,31 +123,32 @@ async fn swaps_under_load_cost_no_handshake() {
 }
 
 /// The value of a figure on the scrape page.
-fn figure(server: &Server, name: &str) -> Option<f64> {
+pub fn figure(server: &Server, name: &str) -> Option<f64> {
     let page = server.curl("/metrics", &[])?;
     assert_eq!(page.status(), 200, "{}", page.text);
-    let line = page.text.lines().find(|line| line.starts_with(name)).map(str::to_owned);
-    line.and_then(|line| line.rsplit(' ').next()?.parse().ok())
+    let (_head, body) = page.text.split_once("\r\n\r\n")?;
+    series(body).get(name).copied()
 }
 
 const SUCCESSFUL: &str = "linkit_bridge_web_config_last_reload_successful";
 
+/// Puts a certificate and a key in place as a kubelet does: the files are links through `..data`, which is swapped for
+/// another folder's link.
+fn put(path: &Path, version: &str, certificate: &str, key: &str) {
+    let folder = path.join(version);
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::copy(path.join(format!("{certificate}.pem")), folder.join("tls.crt")).unwrap();
+    std::fs::copy(path.join(format!("{key}.key")), folder.join("tls.key")).unwrap();
+    std::os::unix::fs::symlink(version, path.join("..next")).unwrap();
+    std::fs::rename(path.join("..next"), path.join("..data")).unwrap();
+}
+
 #[tokio::test]
 async fn the_files_of_a_kubernetes_secret_are_followed_and_a_broken_one_is_said_once() {
     let Some(directory) = certified_twice("web-secret") else { return };
-    let path = directory.path();
-    // As a kubelet writes them: the files are links through `..data`, which is swapped for another folder's link.
-    let put = |version: &str, certificate: &str, key: &str| {
-        let folder = path.join(version);
-        std::fs::create_dir(&folder).unwrap();
-        std::fs::copy(path.join(format!("{certificate}.pem")), folder.join("tls.crt")).unwrap();
-        std::fs::copy(path.join(format!("{key}.key")), folder.join("tls.key")).unwrap();
-        std::os::unix::fs::symlink(version, path.join("..next")).unwrap();
-        std::fs::rename(path.join("..next"), path.join("..data")).unwrap();
-    };
-    put("..1", "a", "a");
+    put(directory.path(), "..1", "a", "a");
     for name in ["tls.crt", "tls.key"] {
-        std::os::unix::fs::symlink(format!("..data/{name}"), path.join(name)).unwrap();
+        std::os::unix::fs::symlink(format!("..data/{name}"), directory.path().join(name)).unwrap();
     }
     let web = "tls_server_config: { cert_file: tls.crt, key_file: tls.key }\n";
     let server = Server::start(directory, web).await;
@@ -163,26 +165,32 @@ async fn the_files_of_a_kubernetes_secret_are_followed_and_a_broken_one_is_said_
         })
     };
     presents("a.pem").await;
-    let put = |version: &str, certificate: &str, key: &str| {
-        let folder = path.join(version);
-        std::fs::create_dir(&folder).unwrap();
-        std::fs::copy(path.join(format!("{certificate}.pem")), folder.join("tls.crt")).unwrap();
-        std::fs::copy(path.join(format!("{key}.key")), folder.join("tls.key")).unwrap();
-        std::os::unix::fs::symlink(version, path.join("..next")).unwrap();
-        std::fs::rename(path.join("..next"), path.join("..data")).unwrap();
-    };
-    put("..2", "b", "b");
+    put(path, "..2", "b", "b");
     presents("b.pem").await;
     assert_eq!(figure(&server, SUCCESSFUL), Some(1.0));
-    put("..3", "a", "b");
+    put(path, "..3", "a", "b");
     eventually("the failure's figure", || async { (figure(&server, SUCCESSFUL) == Some(0.0)).then_some(()) }).await;
     presents("b.pem").await;
     // Several looks later it has still been said once, and what is mended counts.
     tokio::time::sleep(Duration::from_secs(5)).await;
     assert_eq!(server.process.output().matches("the web configuration was not reloaded").count(), 1);
-    put("..4", "a", "a");
+    put(path, "..4", "a", "a");
     presents("a.pem").await;
     assert_eq!(figure(&server, SUCCESSFUL), Some(1.0));
+}
+
+#[test]
+fn the_demand_for_certificates_is_not_taken_away_by_a_reload() {
+    let Some(directory) = certified("web-demand") else { return };
+    let asking = |kind: &str| tls(&format!("  client_auth_type: {kind}\n  client_ca_file: authority.pem\n"));
+    let file = load(&directory.write("web.yml", &asking("RequireAndVerifyClientCert"))).unwrap();
+    for less in [tls(""), asking("VerifyClientCertIfGiven")] {
+        directory.write("web.yml", &less);
+        let error = file.reload().unwrap_err().to_string();
+        assert!(error.contains("RequireAndVerifyClientCert is gone") && file.is_guarded(), "{error}");
+    }
+    directory.write("web.yml", &format!("{}rate_limit:\n", asking("RequireAndVerifyClientCert")));
+    file.reload().unwrap();
 }
 
 #[tokio::test]
@@ -201,10 +209,11 @@ async fn users_come_and_go_without_a_restart_and_tls_does_not() {
     eventually("the other user", || async { (status("other") == Some(200)).then_some(()) }).await;
     assert_eq!(status("scraper"), Some(401));
     // A file that was cut off opens nothing.
-    server.directory.write("web.yml", "");
-    eventually("a refusal", || async {
-        server.process.output().contains("TLS is switched on and off by a restart alone").then_some(())
-    })
-    .await;
-    assert_eq!((status("other"), status("scraper")), (Some(200), Some(401)));
+    for (cut, part) in
+        [(String::new(), "TLS is switched on and off by a restart alone"), (tls(""), "basic_auth_users is gone")]
+    {
+        server.directory.write("web.yml", &cut);
+        eventually(part, || async { server.process.output().contains(part).then_some(()) }).await;
+        assert_eq!((status("other"), status("scraper")), (Some(200), Some(401)));
+    }
 }

@@ -1,13 +1,17 @@
 //! Frames by hand over a pipe, with time standing still until nothing else is left to do.
 
+use std::convert::Infallible;
+
 use axum::Router;
-use axum::routing::get;
-use http::Request as HttpRequest;
-use hyper_util::service::TowerToHyperService;
+use axum::routing::{get, post};
+use hyper::service::service_fn;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tokio::task::JoinHandle;
 
+use super::super::Requests;
 use super::*;
+use crate::server::door::Door;
+use crate::server::peer::Peer;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const DATA: u8 = 0;
@@ -19,9 +23,11 @@ const ACK: u8 = 1;
 /// GET / of https://x (RFC 7541, A: 2, 7, 4, and 1 with a literal).
 const GET_ROOT: &[u8] = &[0x82, 0x87, 0x84, 0x41, 1, b'x'];
 const END_STREAM_AND_HEADERS: u8 = 5;
+const END_HEADERS: u8 = 4;
 
 struct Client {
     stream: DuplexStream,
+    progress: Progress,
     closing: watch::Sender<()>,
     task: JoinHandle<Result<(), hyper::Error>>,
     start: Instant,
@@ -32,13 +38,19 @@ impl Client {
     async fn new(settings: &[u8]) -> Self {
         let (stream, served) = tokio::io::duplex(1 << 20);
         let closing = watch::Sender::new(());
-        let router = Router::new().route("/", get(|| async { "hello" }));
-        let service = hyper::service::service_fn(move |request: HttpRequest<Incoming>| {
-            TowerToHyperService::new(router.clone()).call(request)
+        let router =
+            Router::new().route("/", get(|| async { "hello" })).route("/echo", post(|body: Bytes| async { body }));
+        let (peer, limits) = (Peer { address: None }, Limits::default());
+        let place = Arc::<Door>::default().admit(peer, &limits).unwrap();
+        let progress = place.progress().clone();
+        let requests = Arc::new(Requests { router, limits, peer, place, refusals: Arc::new(|_, _, _| {}) });
+        let service = service_fn(move |request| {
+            let requests = Arc::clone(&requests);
+            async move { Ok::<_, Infallible>(requests.answer(request).await) }
         });
-        let task =
-            tokio::spawn(serve(Box::new(served), service, Limits::default(), Progress::new(), closing.subscribe()));
-        let mut client = Self { stream, closing, task, start: Instant::now() };
+        let serving = serve(Box::new(served), service, limits, progress.clone(), closing.subscribe());
+        let task = tokio::spawn(serving);
+        let mut client = Self { stream, progress, closing, task, start: Instant::now() };
         client.stream.write_all(PREFACE).await.unwrap();
         client.send(SETTINGS, 0, 0, settings).await;
         client
@@ -51,8 +63,8 @@ impl Client {
         let _ = self.stream.write_all(&frame).await;
     }
 
-    /// The kind and the payload of the next frame, pings answered; `None` at the end.
-    async fn next(&mut self) -> Option<(u8, Vec<u8>)> {
+    /// The kind, the stream and the payload of the next frame, pings answered; `None` at the end.
+    async fn next(&mut self) -> Option<(u8, u32, Vec<u8>)> {
         let mut head = [0; 9];
         self.stream.read_exact(&mut head).await.ok()?;
         let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
@@ -61,11 +73,11 @@ impl Client {
         if head[3] == PING && head[4] & ACK == 0 {
             self.send(PING, ACK, 0, &payload).await;
         }
-        Some((head[3], payload))
+        Some((head[3], u32::from_be_bytes([head[5], head[6], head[7], head[8]]), payload))
     }
 
     async fn until(&mut self, kind: u8) -> Option<Vec<u8>> {
-        while let Some((got, payload)) = self.next().await {
+        while let Some((got, _, payload)) = self.next().await {
             if got == kind {
                 return Some(payload);
             }
@@ -83,7 +95,10 @@ impl Client {
 
 #[tokio::test(start_paused = true)]
 async fn who_asks_for_nothing_is_closed_soon() {
-    assert_eq!(Client::new(&[]).await.ended().await, 5);
+    let client = Client::new(&[]).await;
+    let progress = client.progress.clone();
+    assert_eq!(client.ended().await, 5);
+    assert!(progress.is_late(), "the door does not count it");
 }
 
 #[tokio::test(start_paused = true)]
@@ -96,7 +111,37 @@ async fn requests_are_answered_and_the_connection_ends_after_it_has_idled() {
     }
     // It is told first, so that no request is lost.
     assert!(client.until(GO_AWAY).await.is_some());
+    let progress = client.progress.clone();
     assert_eq!(client.ended().await, 76);
+    assert!(!progress.is_late(), "to have nothing to ask is no fault");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_trickled_body_has_the_time_of_a_request_whatever_else_is_asked() {
+    // POST and GET of /echo, and the statuses 400 and 413 (RFC 7541, A: 3, 2 and 12; B).
+    for (method, status) in [(0x83, &[0x8c][..]), (0x82, &[0x48, 0x83, 0x68, 0x2c])] {
+        let mut client = Client::new(&[]).await;
+        let head = [&[method, 0x87, 0x04, 5], &b"/echo"[..], &[0x41, 1, b'x']].concat();
+        client.send(HEADERS, END_HEADERS, 1, &head).await;
+        let (mut next, start) = (3, Instant::now());
+        let answered = loop {
+            client.send(DATA, 0, 1, b"x").await;
+            if next % 5 == 3 {
+                client.send(HEADERS, END_STREAM_AND_HEADERS, next, GET_ROOT).await;
+            }
+            next += 2;
+            let (end, mut found) = (Instant::now() + Duration::from_secs(1), None);
+            while let Ok(frame) = tokio::time::timeout_at(end, client.next()).await {
+                let (kind, stream, payload) = frame.expect("the connection goes on");
+                found = found.or((kind == HEADERS && stream == 1).then_some(payload));
+            }
+            if found.is_some() || start.elapsed() > Duration::from_secs(60) {
+                break found;
+            }
+        };
+        let (answer, took) = (answered.expect("an answer"), start.elapsed());
+        assert!(answer.starts_with(status) && took <= Duration::from_secs(16), "{answer:?} after {took:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -114,8 +159,9 @@ async fn a_client_that_answers_no_ping_is_closed() {
     let mut client = Client::new(&[]).await;
     client.send(HEADERS, END_STREAM_AND_HEADERS, 1, GET_ROOT).await;
     let start = Instant::now();
-    let _ = client.task.await.unwrap();
+    let ended = client.task.await.unwrap();
     assert_eq!(start.elapsed(), PING_INTERVAL + PING_TIMEOUT);
+    assert!(ended.unwrap_err().is_timeout(), "the listener does not see that it was too slow");
 }
 
 #[tokio::test(start_paused = true)]

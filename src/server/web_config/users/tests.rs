@@ -119,14 +119,18 @@ async fn an_address_has_ten_guesses_a_second_and_no_more_are_computed() {
 
 /// On one worker, so that a check that computes on it would stop the test.
 #[tokio::test]
-async fn a_flood_of_guesses_keeps_nobody_waiting_whose_password_is_kept() {
+async fn a_flood_of_guesses_keeps_nobody_waiting_whose_password_is_kept_and_others_not_for_long() {
     let (open, computing) = (Arc::new(Barrier::new(TURNS + 1)), Arc::new(AtomicUsize::new(0)));
-    let (gate, most) = (Arc::clone(&open), Arc::clone(&computing));
+    let (gate, most, before) = (Arc::clone(&open), Arc::clone(&computing), Arc::new(AtomicUsize::new(0)));
+    let before_bob = Arc::clone(&before);
     let checks = Arc::new(Checks::with(move |password, _| {
-        if password != b"a" && most.fetch_add(1, Ordering::SeqCst) < TURNS {
-            gate.wait();
+        match password {
+            b"a" => {}
+            b"b" => before.store(most.load(Ordering::SeqCst), Ordering::SeqCst),
+            _ if most.fetch_add(1, Ordering::SeqCst) < TURNS => _ = gate.wait(),
+            _ => {}
         }
-        password == b"a"
+        password != b"x"
     }));
     let users = Arc::new(users());
     let ask = |name: &'static str, password: &'static str, from: u32| {
@@ -135,32 +139,85 @@ async fn a_flood_of_guesses_keeps_nobody_waiting_whose_password_is_kept() {
     };
     assert_eq!(ask("alice", "a", 0).await, Verdict::Right);
     // Two compute until they are let go, the others wait; from a hundred addresses, so that none is over its bound.
-    let flood: Vec<_> = (0..200).map(|number| tokio::spawn(ask("alice", "x", 1 + number % 100))).collect();
-    while checks.places.available_permits() > 0 || computing.load(Ordering::SeqCst) < TURNS {
+    let flood: Vec<_> = (0..800).map(|number| tokio::spawn(ask("alice", "x", 1 + number % 100))).collect();
+    while checks.places.available_permits() > PLACES - 800 || computing.load(Ordering::SeqCst) < TURNS {
+        tokio::task::yield_now().await;
+    }
+    let bob = tokio::spawn(ask("bob", "b", 0));
+    while checks.places.available_permits() > PLACES - 801 {
         tokio::task::yield_now().await;
     }
     for _ in 0..1000 {
         assert_eq!(ask("alice", "a", 0).await, Verdict::Right);
     }
     assert_eq!(computing.load(Ordering::SeqCst), TURNS);
-    // Who is not kept finds all places taken, is told so at once, and does not wait.
-    assert_eq!(ask("bob", "b", 0).await, Verdict::TooMany);
     tokio::task::spawn_blocking(move || open.wait()).await.unwrap();
-    let mut refused = 0;
+    assert_eq!(bob.await.unwrap(), Verdict::Right);
+    let before_bob = before_bob.load(Ordering::SeqCst);
+    assert!(before_bob <= 100, "he waits for {before_bob} guesses of a hundred addresses");
     for guess in flood {
-        refused += usize::from(guess.await.unwrap() == Verdict::TooMany);
+        assert_eq!(guess.await.unwrap(), Verdict::Wrong);
     }
-    assert_eq!(refused, 200 - PLACES);
     assert_eq!((checks.places.available_permits(), checks.turns.available_permits()), (PLACES, TURNS));
 }
 
 #[tokio::test]
+async fn an_address_waits_in_a_line_of_its_own_that_does_not_grow() {
+    let (open, shut) = (Arc::new(Barrier::new(2)), Arc::new(AtomicUsize::new(0)));
+    let (gate, first) = (Arc::clone(&open), Arc::clone(&shut));
+    let checks = Arc::new(Checks::with(move |_, _| {
+        if first.fetch_add(1, Ordering::SeqCst) == 0 {
+            gate.wait();
+        }
+        false
+    }));
+    let users = Arc::new(users());
+    let ask = |from: u32, now| {
+        let (checks, users) = (Arc::clone(&checks), Arc::clone(&users));
+        async move { checks.check(&users, credentials("alice", "x"), address(from), now).await }
+    };
+    let line: Vec<_> = (0..LINE).map(|_| tokio::spawn(ask(1, NOW))).collect();
+    while checks.places.available_permits() > PLACES - LINE || shut.load(Ordering::SeqCst) == 0 {
+        tokio::task::yield_now().await;
+    }
+    // A second later it may guess again, and yet nobody has left the line; another's is empty.
+    assert_eq!(ask(1, NOW + Duration::from_secs(1)).await, Verdict::TooMany);
+    assert_eq!(ask(2, NOW).await, Verdict::Wrong);
+    assert_eq!(shut.load(Ordering::SeqCst), 2, "two guesses of one address at a time");
+    tokio::task::spawn_blocking(move || open.wait()).await.unwrap();
+    for guess in line {
+        assert_eq!(guess.await.unwrap(), Verdict::Wrong);
+    }
+    let mut lines = Lines::default();
+    let held: Vec<_> = (0..10 * PLACES).filter_map(|at| lines.join(address(at.try_into().unwrap())?)).take(5).collect();
+    assert_eq!(held.len(), 5);
+    for at in 0..10 * PLACES {
+        lines.join(address(at.try_into().unwrap()).unwrap());
+    }
+    assert!(lines.0.len() <= PLACES + 1, "{} lines", lines.0.len());
+    assert!(
+        held.iter().all(|held| lines.0.values().any(|line| Arc::ptr_eq(line, held))),
+        "one is gone that is stood in"
+    );
+}
+
+#[tokio::test]
 async fn a_client_that_leaves_gives_its_place_back_when_its_password_is_compared() {
-    let ((checks, count), users) = (counted(), users());
+    let (open, count) = (Arc::new(Barrier::new(2)), Arc::new(AtomicUsize::new(0)));
+    let (gate, compared) = (Arc::clone(&open), Arc::clone(&count));
+    let checks = Arc::new(Checks::with(move |_, _| {
+        if compared.fetch_add(1, Ordering::SeqCst) == 0 {
+            gate.wait();
+        }
+        true
+    }));
+    let users = users();
     {
         let mut left = std::pin::pin!(checks.check(&users, credentials("alice", "a"), None, NOW));
         assert!(futures_util::poll!(left.as_mut()).is_pending());
     }
+    assert_eq!(checks.places.available_permits(), PLACES - 1);
+    tokio::task::spawn_blocking(move || open.wait()).await.unwrap();
     while checks.places.available_permits() < PLACES {
         tokio::task::yield_now().await;
     }
