@@ -4,15 +4,18 @@
 //! flood. Exits with 1 if an aim is missed. Needs some 11,000 open files.
 #![expect(clippy::print_stdout, clippy::disallowed_methods, reason = "prints a table, and is set by variables")]
 
+mod process;
+
 use std::error::Error;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
+use std::process::{Command, ExitCode, ExitStatus};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use process::{PATIENCE, Process, free_address, resident_bytes};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpSocket;
@@ -36,56 +39,27 @@ const STOP_AIM: Duration = Duration::from_secs(10);
 const HALF_OPEN_AT_STOP: usize = 1000;
 const SLOW_READERS_AT_STOP: usize = 50;
 
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// A process that ends with the value.
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+/// Starts a server, and waits until it answers a scrape.
+fn serving(command: &mut Command, address: SocketAddr) -> Result<Process> {
+    Process::serving(command, || scrape(address).is_ok()).map(|(process, _)| process)
 }
 
-impl Process {
-    /// Starts a server, and waits until it answers a scrape.
-    fn serving(command: &mut Command, address: SocketAddr) -> Result<Self> {
-        let process = Self(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?);
-        let start = Instant::now();
-        while start.elapsed() < PATIENCE {
-            if scrape(address).is_ok() {
-                return Ok(process);
-            }
-            std::thread::sleep(Duration::from_millis(20));
+/// Sends SIGTERM and waits for the end.
+fn stop(process: &mut Process) -> Result<(ExitStatus, Duration)> {
+    let asked = Instant::now();
+    Command::new("kill").args(["-TERM", &process.0.id().to_string()]).status()?;
+    while asked.elapsed() < PATIENCE {
+        if let Some(status) = process.0.try_wait()? {
+            return Ok((status, asked.elapsed()));
         }
-        Err("no scrape was answered".into())
+        std::thread::sleep(Duration::from_millis(5));
     }
-
-    fn resident_mib(&self) -> Result<f64> {
-        resident_mib(self.0.id())
-    }
-
-    /// Sends SIGTERM and waits for the end.
-    fn stop(&mut self) -> Result<(ExitStatus, Duration)> {
-        let asked = Instant::now();
-        Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status()?;
-        while asked.elapsed() < PATIENCE {
-            if let Some(status) = self.0.try_wait()? {
-                return Ok((status, asked.elapsed()));
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        Err("it did not end".into())
-    }
+    Err("it did not end".into())
 }
 
 #[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]
-fn resident_mib(id: u32) -> Result<f64> {
-    let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).ok_or("no VmRSS in /proc")?;
-    let kib: u64 = line.split_whitespace().nth(1).ok_or("no number in VmRSS")?.parse()?;
-    Ok(kib as f64 / 1024.0)
+fn mebibytes(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
 }
 
 /// One whole scrape on a connection of its own; an error unless it is answered with 200.
@@ -185,17 +159,17 @@ struct Outcome {
 }
 
 fn flooded(runtime: &tokio::runtime::Runtime, command: &mut Command, address: SocketAddr) -> Result<Outcome> {
-    let process = Process::serving(command, address)?;
+    let process = serving(command, address)?;
     let quiet = Scrapes::run(address, |done| done < QUIET_SCRAPES);
-    let before = process.resident_mib()?;
+    let before = process.resident_bytes()?;
     let (id, is_over) = (process.0.id(), Arc::new(AtomicBool::new(false)));
     let over = Arc::clone(&is_over);
     let scraper = std::thread::spawn(move || Scrapes::run(address, |_| !over.load(Relaxed)));
     let over = Arc::clone(&is_over);
     let watcher = std::thread::spawn(move || {
-        let mut peak = 0_f64;
+        let mut peak = 0;
         while !over.load(Relaxed) {
-            peak = peak.max(resident_mib(id).unwrap_or(peak));
+            peak = peak.max(resident_bytes(id).unwrap_or(peak));
             std::thread::sleep(Duration::from_millis(20));
         }
         peak
@@ -215,7 +189,7 @@ fn flooded(runtime: &tokio::runtime::Runtime, command: &mut Command, address: So
         println!("{} connections of the flood could not be opened", flood.failed.load(Relaxed));
     }
     let left = opened - flood.closed.load(Relaxed);
-    Ok(Outcome { quiet, flooded, growth_mib: peak - before, swept, left })
+    Ok(Outcome { quiet, flooded, growth_mib: mebibytes(peak.saturating_sub(before)), swept, left })
 }
 
 fn row(name: &str, outcome: &Outcome) {
@@ -237,10 +211,6 @@ fn row(name: &str, outcome: &Outcome) {
     );
 }
 
-fn free_address() -> Result<SocketAddr> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
-}
-
 fn bridge(address: SocketAddr) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_linkit-bridge"));
     command.arg(format!("--web.listen-address={address}")).env("LINKIT_BRIDGE_RUNTIME_SOURCE", "self");
@@ -260,7 +230,7 @@ fn stops(runtime: &tokio::runtime::Runtime, work: &Path) -> Result<bool> {
         .env("LINKIT_BRIDGE_OTLP_ENDPOINT", "http://127.0.0.1:9")
         .env("LINKIT_BRIDGE_OTLP_INTERVAL", "1h")
         .env("LINKIT_BRIDGE_OTLP_SPOOL_DIR", &spool);
-    let mut process = Process::serving(&mut command, address)?;
+    let mut process = serving(&mut command, address)?;
     let flood = Arc::<Flood>::default();
     let many = b"GET /metrics HTTP/1.1\r\nHost: slow\r\n\r\n".repeat(4000);
     let slow = (0..SLOW_READERS_AT_STOP).map(|_| {
@@ -274,7 +244,7 @@ fn stops(runtime: &tokio::runtime::Runtime, work: &Path) -> Result<bool> {
     let slow = slow.collect::<std::io::Result<Vec<_>>>()?;
     runtime.block_on(open(Arc::clone(&flood), HALF_OPEN_AT_STOP, address));
     let before = stored(&spool);
-    let (status, took) = process.stop()?;
+    let (status, took) = stop(&mut process)?;
     let batches = stored(&spool) - before;
     let is_good = status.success() && took <= STOP_AIM && batches > 0;
     println!(

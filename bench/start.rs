@@ -6,19 +6,22 @@
 //! `LINKIT_BRIDGE_BENCH_PEER` names one, a node_exporter. Exits with 1 if an aim is missed.
 #![expect(clippy::print_stdout, clippy::disallowed_methods, reason = "prints a table, and is set by variables")]
 
+mod process;
+
 use std::error::Error;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use process::{Process, free_address};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
+type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 const STARTS: usize = 30;
 /// Processes whose memory is measured, at the same time.
@@ -27,37 +30,10 @@ const FIRST_SCRAPE_AIM: Duration = Duration::from_millis(50);
 const RESIDENT_AIM_BYTES: u64 = 12_000_000;
 /// The bridge reads all sources several times in this time, and is scraped each second as a Prometheus would.
 const IDLE: Duration = Duration::from_secs(20);
-const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A process that ends with the value.
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-impl Process {
-    /// Starts a server that takes its address by a flag, and waits until it answers a scrape; the time that took.
-    fn serving(command: &mut Command, address: SocketAddr, tls: Option<&Tls>) -> Result<(Self, Duration)> {
-        let start = Instant::now();
-        let process = Self(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?);
-        while start.elapsed() < PATIENCE {
-            if scrape(address, tls).is_ok() {
-                return Ok((process, start.elapsed()));
-            }
-        }
-        Err("no scrape was answered".into())
-    }
-
-    fn resident_bytes(&self) -> Result<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id()))?;
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).ok_or("no VmRSS in /proc")?;
-        let kib: u64 = line.split_whitespace().nth(1).ok_or("no number in VmRSS")?.parse()?;
-        Ok(kib * 1024)
-    }
+/// Starts a server that takes its address by a flag, and waits until it answers a scrape; the time that took.
+fn serving(command: &mut Command, address: SocketAddr, tls: Option<&Tls>) -> Result<(Process, Duration)> {
+    Process::serving(command, || scrape(address, tls).is_ok())
 }
 
 /// Resident memory after a time of nothing but a scrape each second: the median and the most of several processes.
@@ -68,7 +44,7 @@ fn idle_bytes(command: impl Fn(SocketAddr) -> Command, tls: Option<&Tls>) -> Res
         if let Some(tls) = tls {
             command.arg("--web.config.file").arg(tls.folder.join("web.yml"));
         }
-        Ok((Process::serving(&mut command, address, tls)?.0, address))
+        Ok((serving(&mut command, address, tls)?.0, address))
     };
     let processes = (0..RESIDENTS).map(|_| start()).collect::<Result<Vec<_>>>()?;
     let end = Instant::now() + IDLE;
@@ -119,10 +95,6 @@ fn asked(mut stream: impl Read + Write) -> Result<()> {
     if answer.starts_with(b"HTTP/1.1 200") { Ok(()) } else { Err("not 200".into()) }
 }
 
-fn free_address() -> Result<SocketAddr> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
-}
-
 fn bridge(address: SocketAddr) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_linkit-bridge"));
     command.arg(format!("--web.listen-address={address}"));
@@ -164,7 +136,7 @@ fn main() -> Result<ExitCode> {
         let once = || {
             let address = free_address()?;
             let mut command = command(address).ok_or("the peer vanished")?;
-            Process::serving(&mut command, address, None).map(|(_, took)| took)
+            serving(&mut command, address, None).map(|(_, took)| took)
         };
         repeated(once).map(Some)
     };
