@@ -50,22 +50,32 @@ async fn until_delivered(bridge: &Bridge, endpoints: &[String], least: f64) {
     }
 }
 
-#[tokio::test]
-async fn every_protocol_with_every_compression_brings_the_same() {
-    let Some(collector) = Collector::start().await else { return };
+/// Endpoints of each address with its protocol, in each of the manners of one setting: their list for the config, and their
+/// names.
+fn each_with(addresses: &[(&str, &str)], setting: &str, manners: &[&str], interval: &str) -> (String, Vec<String>) {
     let (mut list, mut names) = (String::new(), Vec::new());
-    for (protocol, endpoint) in
-        [("http/protobuf", &collector.endpoint), ("http/json", &collector.endpoint), ("grpc", &collector.grpc)]
-    {
-        for compression in ["gzip", "zstd", "none"] {
-            let name = format!("{protocol} {compression}");
+    for (protocol, address) in addresses {
+        for manner in manners {
+            let name = format!("{protocol} {manner}");
             list.push_str(&format!(
-                "  - {{ name: {name}, endpoint: '{endpoint}', protocol: {protocol}, compression: {compression}, \
-                 interval: 200ms }}\n"
+                "  - {{ name: {name}, endpoint: '{address}', protocol: {protocol}, {setting}: {manner}, \
+                 interval: {interval} }}\n"
             ));
             names.push(name);
         }
     }
+    (list, names)
+}
+
+/// Every protocol, to a Collector.
+fn protocols(collector: &Collector) -> [(&str, &str); 3] {
+    [("http/protobuf", &*collector.endpoint), ("http/json", &*collector.endpoint), ("grpc", &*collector.grpc)]
+}
+
+#[tokio::test]
+async fn every_protocol_with_every_compression_brings_the_same() {
+    let Some(collector) = Collector::start().await else { return };
+    let (list, names) = each_with(&protocols(&collector), "compression", &["gzip", "zstd", "none"], "200ms");
     let bridge = Bridge::start(&format!("{OWN}otlp:\n{list}")).await;
     until_delivered(&bridge, &names, 2.0).await;
     let written = || async { Some(collector.requests()).filter(|requests| requests.len() >= 2 * names.len()) };
@@ -82,19 +92,8 @@ async fn every_protocol_with_every_compression_brings_the_same() {
 #[tokio::test]
 async fn every_temporality_is_taken_in_every_protocol() {
     let Some(collector) = Collector::start().await else { return };
-    let (mut list, mut names) = (String::new(), Vec::new());
-    for (protocol, endpoint) in
-        [("http/protobuf", &collector.endpoint), ("http/json", &collector.endpoint), ("grpc", &collector.grpc)]
-    {
-        for temporality in ["cumulative", "delta", "lowmemory"] {
-            let name = format!("{protocol} {temporality}");
-            list.push_str(&format!(
-                "  - {{ name: {name}, endpoint: '{endpoint}', protocol: {protocol}, temporality: {temporality}, \
-                 interval: 200ms }}\n"
-            ));
-            names.push(name);
-        }
-    }
+    let (list, names) =
+        each_with(&protocols(&collector), "temporality", &["cumulative", "delta", "lowmemory"], "200ms");
     let bridge = Bridge::start(&format!("{OWN}otlp:\n{list}")).await;
     // The first differences are in the second.
     until_delivered(&bridge, &names, 3.0).await;
@@ -105,18 +104,9 @@ async fn prometheus_takes_both_protocols_it_has_and_what_is_compressed_by_gzip()
     let Some(program) = peer("prometheus") else { return };
     let config = "storage: { tsdb: { out_of_order_time_window: 24h } }\n";
     let prometheus = Prometheus::start(&program, config, &["--web.enable-otlp-receiver"]).await;
-    let (mut list, mut names) = (String::new(), Vec::new());
-    for protocol in ["http/protobuf", "http/json"] {
-        for compression in ["gzip", "none"] {
-            let name = format!("{protocol} {compression}");
-            list.push_str(&format!(
-                "  - {{ name: {name}, endpoint: '{}/api/v1/otlp', protocol: {protocol}, compression: {compression}, \
-                 interval: 1100ms }}\n",
-                prometheus.url
-            ));
-            names.push(name);
-        }
-    }
+    let address = format!("{}/api/v1/otlp", prometheus.url);
+    let protocols = [("http/protobuf", &*address), ("http/json", &*address)];
+    let (list, names) = each_with(&protocols, "compression", &["gzip", "none"], "1100ms");
     let bridge = Bridge::start(&format!("{OWN}otlp:\n{list}")).await;
     until_delivered(&bridge, &names, 2.0).await;
 }
